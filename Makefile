@@ -1,0 +1,49 @@
+# Two commands do all the set-up: `make demo` and `make test`. PYTHON must be 3.11 or newer.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+RUN := $(BIN)/sbldm
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-all check format bench-fd clean
+
+help: ## Show these targets
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+$(VENV)/installed: pyproject.toml
+	@echo "Installing sbldm and its libraries into $(VENV) (a few minutes, once)"
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --editable .
+	@touch $@
+
+$(VENV)/installed-test: $(VENV)/installed
+	@echo "Adding the test tools"
+	$(BIN)/python -m pip install --quiet --editable ".[test]"
+	@touch $@
+
+demo: $(VENV)/installed ## Train, evaluate and tabulate the gamma study on embedded data (about 15 minutes)
+	$(RUN) search --study gamma --preset quick
+	$(RUN) table gamma
+
+test: $(VENV)/installed-test ## Run the default test suite
+	$(BIN)/python -m pytest
+
+test-all: $(VENV)/installed-test ## Run every test, the slow ones too
+	$(BIN)/python -m pytest -m "slow or not slow"
+
+check: $(VENV)/installed-test ## Format, lint, types, import contracts, tests: what CI runs
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m pytest
+
+format: $(VENV)/installed-test ## Format and mend what can be mended automatically
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench-fd: $(VENV)/installed-test ## Time the Frechet interval against torch-fidelity and scipy
+	$(BIN)/python benchmarks/frechet.py
+
+clean: ## Remove caches and builds, never mlruns/
+	rm -rf build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
