@@ -51,7 +51,9 @@ class Registry(Generic[S]):
         """Add a rival under its ``kind``; refuse a kind that is taken."""
         kind = str(rival.model_fields["kind"].default)
         if kind in self._rivals:
-            raise ValueError(f"{self.family} kinds must be unique, but {kind!r} is already {self._rivals[kind].__name__}")
+            raise ValueError(
+                f"{self.family} kinds must be unique, but {kind!r} is already {self._rivals[kind].__name__}"
+            )
         self._rivals[kind] = rival
         return rival
 
@@ -63,14 +65,18 @@ class Registry(Generic[S]):
         """Return the rival of this kind, or say which kinds there are."""
         if kind in self._rivals:
             return self._rivals[kind]
-        raise ConfigError(f"unknown {self.family} {kind!r}{did_you_mean(kind, self.kinds())}; known: {', '.join(self.kinds())}")
+        raise ConfigError(
+            f"unknown {self.family} {kind!r}{did_you_mean(kind, self.kinds())}; known: {', '.join(self.kinds())}"
+        )
 
-    def parse(self, value: Any) -> S:  # noqa: ANN401 - this is the boundary where anything may arrive
+    def parse(self, value: Any) -> S:
         """Turn ``{"kind": ..., ...}`` into its rival; pass a ready one through."""
         if isinstance(value, self.base):
             return value
         if not isinstance(value, Mapping) or "kind" not in value:
-            raise ConfigError(f"{self.family} must be a mapping with a kind, one of {', '.join(self.kinds())}, but got {value!r}")
+            raise ConfigError(
+                f"{self.family} must be a mapping with a kind, one of {', '.join(self.kinds())}, but got {value!r}"
+            )
         return self[str(value["kind"])].model_validate(dict(value))
 
 
@@ -78,5 +84,3 @@ def did_you_mean(word: str, known: tuple[str, ...] | list[str]) -> str:
     """Return ``" - did you mean 'x'?"`` for the nearest known word, or nothing."""
     near = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
     return f" - did you mean {near[0]!r}?" if near else ""
-
-

@@ -13,7 +13,12 @@ LONGEST_FILE_LINES = 250
 
 
 def lint_imports(directory: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-c", "from importlinter.cli import lint_imports_command; lint_imports_command()", "--no-cache"]
+    command = [
+        sys.executable,
+        "-c",
+        "from importlinter.cli import lint_imports_command; lint_imports_command()",
+        "--no-cache",
+    ]
     return subprocess.run(command, cwd=directory, capture_output=True, text=True, check=False, env={"PYTHONPATH": "."})
 
 
@@ -51,7 +56,11 @@ def test_the_walls_hold_as_they_stand(copy: Path) -> None:
 
 def test_no_source_file_has_outgrown_one_idea() -> None:
     sources = [ROOT / "cli.py", *(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))]
-    long = {str(path.relative_to(ROOT)): n for path in sources if (n := len(path.read_text().splitlines())) > LONGEST_FILE_LINES}
+    long = {
+        str(path.relative_to(ROOT)): n
+        for path in sources
+        if (n := len(path.read_text().splitlines())) > LONGEST_FILE_LINES
+    }
     assert not long
 
 
