@@ -1,0 +1,71 @@
+"""One protocol for everything that turns images into feature rows, and the registry of its members."""
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from evaluation.types import FeatureSet, ImageSet
+
+
+@runtime_checkable
+class Extractor(Protocol):
+    """A frozen network: images in, one float64 row per image out.
+
+    Its name becomes part of every metric's name, for numbers from two extractors never compare.
+    """
+
+    @property
+    def name(self) -> str:
+        """Name the network; the metrics carry it."""
+        ...
+
+    @property
+    def width(self) -> int:
+        """Count the features of one row."""
+        ...
+
+    def extract(self, images: ImageSet, batch_size: int = 64) -> FeatureSet:
+        """Return one row per image; the rows do not depend on the batch size."""
+        ...
+
+
+EXTRACTORS: dict[str, Callable[[Path | None], Extractor]] = {}
+
+
+def build_extractor(name: str, weights: Path | None = None) -> Extractor:
+    """Build a registered extractor; `weights` names a local file where none is installed."""
+    if name not in EXTRACTORS:
+        raise ValueError(f"extractor must be one of {', '.join(sorted(EXTRACTORS))}, but got {name!r}")
+    return EXTRACTORS[name](weights)
+
+
+def repeat_to_rgb(images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n 3 h w"]:
+    """Repeat a gray channel three times; three channels pass."""
+    if images.shape[1] not in (1, 3):
+        raise ValueError(f"images must have 1 or 3 channels, but got {images.shape[1]}; select the channel to judge")
+    return images.expand(-1, 3, -1, -1)
+
+
+def rows_in_batches(
+    images: ImageSet, embed: Callable[[Float[Tensor, "b 3 h w"]], Tensor], *, batch_size: int, extractor: str
+) -> FeatureSet:
+    """Run a network over batches without gradient and collect its rows in float64."""
+    if batch_size < 1:
+        raise ValueError(f"batch_size must be at least 1, but got {batch_size=}")
+    with torch.inference_mode():
+        rows = [embed(repeat_to_rgb(part.float())).double().cpu() for part in torch.split(images.images, batch_size)]
+    return FeatureSet(torch.cat(rows).numpy(), images.groups.cpu().numpy().astype(np.int64), extractor)
+
+
+def check_digest(path: Path, digest: str) -> None:
+    """Refuse a weights file whose SHA-256 does not begin with the pinned digest; nothing is unpickled before."""
+    with path.open("rb") as stream:
+        found = hashlib.file_digest(stream, "sha256").hexdigest()
+    if not found.startswith(digest):
+        raise ValueError(f"{path.name} must have SHA-256 {digest}, but has {found[: len(digest)]}; fetch it again")
