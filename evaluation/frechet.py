@@ -157,7 +157,7 @@ def _influence_interval(real: FeatureSet, generated: FeatureSet, level: float) -
     error = combine_errors(
         cluster_error(influence.real, real.groups), cluster_error(influence.generated, generated.groups)
     )
-    method = f"FD at this n -+ t x influence-function error summed per patient ({error.freedom:.0f} degrees of freedom)"
+    method = "FD at this n -+ t x influence-function error summed per patient"
     return influence.point, symmetric_interval(influence.point, error, level=level, method=method)
 
 

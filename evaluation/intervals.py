@@ -131,4 +131,4 @@ def proportion_interval(
     center = (share + z**2 / (2 * worth)) / (1 + z**2 / worth)
     reach = z / (1 + z**2 / worth) * float(np.sqrt(share * (1 - share) / worth + z**2 / (4 * worth**2)))
     low, high = min(share, center - reach), max(share, center + reach)
-    return Interval(low, high, f"Wilson at {worth:.0f} effective of {n} images ({patients} patients)")
+    return Interval(low, high, "Wilson at the effective number of images, from the error summed per patient")

@@ -33,7 +33,7 @@ def kernel_distance(real: FeatureSet, generated: FeatureSet, *, level: float = 0
     error = combine_errors(
         cluster_error(influence.real, real.groups), cluster_error(influence.generated, generated.groups)
     )
-    method = f"U-statistic -+ t x influence-function error summed per patient ({error.freedom:.0f} degrees of freedom)"
+    method = "U-statistic -+ t x influence-function error summed per patient"
     limits = symmetric_interval(influence.point, error, level=level, method=method)
     return MetricResult(
         name=f"kid_{real.extractor}",

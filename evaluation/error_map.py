@@ -1,0 +1,111 @@
+"""Where reconstructions err: per-pixel absolute error over all pairs, and the worst pairs."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor
+
+from evaluation.similarity import check_paired
+from evaluation.types import ImageSet
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+
+@dataclass(frozen=True, eq=False)
+class ErrorMap:
+    """Absolute error per pixel, averaged over channels; intensities span 1.
+
+    Args:
+        mean: over the pairs.
+        high: the 95th percentile over the pairs.
+        worst: rows of the pairs with the largest mean error, worst first.
+        triplets: of the worst pairs: real, generated, absolute error.
+    """
+
+    mean: Float[Tensor, "h w"]
+    high: Float[Tensor, "h w"]
+    worst: Int64[Tensor, " k"]
+    triplets: Float[Tensor, "k 3 h w"]
+    pairs: int
+
+
+def error_map(real: ImageSet, generated: ImageSet, *, worst: int = 4) -> ErrorMap:
+    """Gather the error of every pair; `worst` pairs are kept to look at."""
+    check_paired(real, generated)
+    if worst < 1:
+        raise ValueError(f"worst must be at least 1, but got {worst=}")
+    first, second = real.images.mean(1), generated.images.mean(1)
+    errors = (real.images - generated.images).abs().mean(1)
+    order = errors.mean((1, 2)).argsort(descending=True, stable=True)[:worst]
+    return ErrorMap(
+        mean=errors.mean(0),
+        high=torch.quantile(errors, 0.95, dim=0),
+        worst=order,
+        triplets=torch.stack([first[order], second[order], errors[order]], dim=1),
+        pairs=len(errors),
+    )
+
+
+def draw_error_map(errors: ErrorMap, path: Path, *, title: str = "Absolute error") -> Path:
+    """Draw both maps on one color scale above the worst pairs, and write a PNG."""
+    from matplotlib.figure import Figure
+
+    shown = len(errors.worst)
+    figure = Figure(figsize=(2.3 * max(3, shown) + 1, 9.5), layout="constrained")
+    figure.suptitle(f"{title} ({errors.pairs} pairs)")
+    top, bottom = np.asarray(figure.subfigures(2, 1, height_ratios=[1, 2]))
+    scale = {"cmap": "magma", "vmin": 0.0, "vmax": max(float(errors.high.max()), 1e-6)}
+    left, right = top.subplots(1, 2)
+    _show(left, errors.mean, "mean", scale)
+    picture = _show(right, errors.high, "95th percentile", scale)
+    top.colorbar(picture, ax=[left, right], label="|error|, intensity span 1")
+    _draw_worst(bottom, errors)
+    return _write(figure, path)
+
+
+def draw_grid(images: ImageSet, path: Path, *, columns: int = 8, title: str = "") -> Path:
+    """Draw images side by side, row by row, gray from 0 to 1 or in color, and write a PNG."""
+    from matplotlib.figure import Figure
+
+    rows = -(-len(images) // columns)
+    figure = Figure(figsize=(1.2 * columns, 1.2 * rows + 0.4 * bool(title)), layout="constrained")
+    figure.suptitle(title)
+    for cell, axes in enumerate(figure.subplots(rows, columns, squeeze=False).flat):
+        axes.set_axis_off()
+        if cell < len(images):
+            picture = images.images[cell].cpu().permute(1, 2, 0)
+            axes.imshow(
+                picture.squeeze(-1) if picture.shape[-1] == 1 else picture[..., :3], cmap="gray", vmin=0, vmax=1
+            )
+    return _write(figure, path)
+
+
+def _draw_worst(figure: Any, errors: ErrorMap) -> None:
+    axes = figure.subplots(3, len(errors.worst), squeeze=False)
+    gray = {"cmap": "gray", "vmin": 0.0, "vmax": 1.0}
+    scale = {"cmap": "magma", "vmin": 0.0, "vmax": max(float(errors.triplets[:, 2].max()), 1e-6)}
+    for column, (row, (real, generated, error)) in enumerate(zip(errors.worst, errors.triplets, strict=True)):
+        _show(axes[0, column], real, f"pair {int(row)}: real", gray)
+        _show(axes[1, column], generated, "generated", gray)
+        picture = _show(axes[2, column], error, f"|error|, mean {float(error.mean()):.3f}", scale)
+    figure.colorbar(picture, ax=list(axes.flat), label="|error|")
+
+
+def _show(axes: "Axes", values: Float[Tensor, "h w"], title: str, scale: dict[str, Any]) -> Any:
+    axes.set_title(title, fontsize=9)
+    axes.set_axis_off()
+    return axes.imshow(values.cpu().numpy(), **scale)
+
+
+def _write(figure: "Figure", path: Path) -> Path:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    FigureCanvasAgg(figure)
+    figure.savefig(path, format="png", dpi=100)
+    return path
