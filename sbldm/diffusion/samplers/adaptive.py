@@ -1,0 +1,46 @@
+"""Wrap another sampler and let each sample stop as soon as its clean estimate is predicted to be good enough."""
+
+from typing import Literal
+
+from jaxtyping import Float
+from pydantic import Field, field_validator
+from torch import Tensor
+
+from sbldm.diffusion.samplers.base import SAMPLERS, AnySampler, Move, SamplerSpec
+from sbldm.diffusion.samplers.ddim import Ddim
+from sbldm.diffusion.samplers.stopping import Stopping
+from sbldm.diffusion.schedules.schedule import Schedule
+
+
+@SAMPLERS.register
+class Adaptive(SamplerSpec):
+    """Describe early stopping; the inner sampler's steps are the most a sample can take."""
+
+    kind: Literal["adaptive"] = "adaptive"
+    inner: AnySampler = Ddim()
+    threshold: float = Field(0.05, ge=0)
+    """Predicted relative error of the clean estimate below which a sample may stop; 0 never stops early."""
+    patience: int = Field(2, ge=1)
+    """Steps in a row the error must stay below the threshold."""
+    snr_min: float = Field(1.0, gt=0)
+    """No sample stops at a level noisier than this signal-to-noise ratio."""
+
+    @field_validator("inner")
+    @classmethod
+    def _stops_once(cls, inner: SamplerSpec) -> SamplerSpec:
+        if inner.stopping is not None:
+            raise ValueError(f"adaptive wraps a sampler that never stops early, but got {inner.kind!r}; unwrap it")
+        return inner
+
+    @property
+    def stopping(self) -> Stopping:
+        """Return the rule."""
+        return Stopping(threshold=self.threshold, patience=self.patience, snr_min=self.snr_min)
+
+    def levels(self, schedule: Schedule) -> tuple[int, ...]:
+        """Return the inner sampler's levels."""
+        return self.inner.levels(schedule)
+
+    def step(self, move: Move) -> Float[Tensor, "b ..."]:
+        """Return the inner sampler's step."""
+        return self.inner.step(move)
