@@ -171,7 +171,7 @@ def _bootstrap_interval(
     point = frechet_value(real.rows, generated.rows)
     if interval == "bootstrap":
         freedom = min(number_groups(real.groups)[1], number_groups(generated.groups)[1]) - 1
-        error = StandardError(float(values.std(ddof=1)), freedom)
+        error = StandardError(float(values.std(ddof=1)), float(freedom))
         method = f"FD at this n -+ t x sd of {replicates} replicates, whole patients resampled on both sides"
         return point, symmetric_interval(point, error, level=level, method=method)
     low, high = np.quantile(values, [0.5 - level / 2, 0.5 + level / 2])

@@ -14,8 +14,8 @@ from jaxtyping import Float64
 from scipy.linalg import blas, cholesky
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-Matrix = Float64[np.ndarray, "n d"]
-Weights = Float64[np.ndarray, " n"]
+Draws = Float64[np.ndarray, " n"]
+OtherDraws = Float64[np.ndarray, " m"]
 DISTINCT = 0.632  # share of rows that a bootstrap sample draws at least once, 1 - 1/e
 
 
@@ -43,11 +43,11 @@ def _moments(
     return means, (draws @ (rows**2).sum(1) - drawn * (means**2).sum(1)) / (drawn - 1)
 
 
-def _in_samples(x: Float64[np.ndarray, "n d"], y: Float64[np.ndarray, "m d"]) -> Callable[[Weights, Weights], float]:
+def _in_samples(x: Float64[np.ndarray, "n d"], y: Float64[np.ndarray, "m d"]) -> Callable[[Draws, OtherDraws], float]:
     """Prepare Tr sqrt(S1 S2) as the nuclear norm of the weighted, centered cross-Gram matrix."""
     gram = x @ y.T
 
-    def root(x_draws: Weights, y_draws: Weights) -> float:
+    def root(x_draws: Draws, y_draws: OtherDraws) -> float:
         i, j = np.flatnonzero(x_draws), np.flatnonzero(y_draws)
         p, q = np.sqrt(x_draws[i]), np.sqrt(y_draws[j])
         cross = gram[np.ix_(i, j)] * p[:, None] * q[None, :]
@@ -61,10 +61,10 @@ def _in_samples(x: Float64[np.ndarray, "n d"], y: Float64[np.ndarray, "m d"]) ->
     return root
 
 
-def _in_features(x: Float64[np.ndarray, "n d"], y: Float64[np.ndarray, "m d"]) -> Callable[[Weights, Weights], float]:
+def _in_features(x: Float64[np.ndarray, "n d"], y: Float64[np.ndarray, "m d"]) -> Callable[[Draws, OtherDraws], float]:
     """Prepare Tr sqrt(S1 S2) through the eigenvalues of L' S2 L, where S1 = L L'."""
 
-    def root(x_draws: Weights, y_draws: Weights) -> float:
+    def root(x_draws: Draws, y_draws: OtherDraws) -> float:
         first, second = _scatter(x, x_draws), _scatter(y, y_draws)
         try:
             lower = cholesky(first, lower=True, check_finite=False)
@@ -80,7 +80,7 @@ def _in_features(x: Float64[np.ndarray, "n d"], y: Float64[np.ndarray, "m d"]) -
     return root
 
 
-def _scatter(rows: Float64[np.ndarray, "n d"], draws: Weights) -> Float64[np.ndarray, "d d"]:
+def _scatter(rows: Float64[np.ndarray, "n d"], draws: Draws) -> Float64[np.ndarray, "d d"]:
     i = np.flatnonzero(draws)
     weighted = rows[i] * np.sqrt(draws[i])[:, None]
     total = draws[i] @ rows[i]

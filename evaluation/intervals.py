@@ -49,7 +49,7 @@ def cluster_error(influence: Float64[np.ndarray, " n"], groups: Shaped[np.ndarra
     index, patients = number_groups(groups)
     sums = np.bincount(index, weights=influence - influence.mean(), minlength=patients)
     variance = patients / (patients - 1) * float(sums @ sums) / len(influence) ** 2
-    return StandardError(float(np.sqrt(variance)), patients - 1)
+    return StandardError(float(np.sqrt(variance)), float(patients - 1))
 
 
 def combine_errors(first: StandardError, second: StandardError) -> StandardError:

@@ -90,7 +90,7 @@ def _as_scores(hits: object) -> Float64[np.ndarray, " n"]:
 
 def _radii(rows: Float64[np.ndarray, "n d"], neighbors: int) -> Float64[np.ndarray, " n"]:
     """Return each row's squared distance to its k-th neighbor, itself not counted."""
-    within = _square_distances(rows, rows)
+    within = _square_distances(rows, rows.copy())  # a matrix times itself rounds otherwise than two equal ones
     np.fill_diagonal(within, 0)
     return np.asarray(np.partition(within, neighbors, axis=1)[:, neighbors])
 
