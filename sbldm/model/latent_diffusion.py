@@ -1,0 +1,108 @@
+"""A trained model: codec, network and settings; saved without pickle, checked when loaded."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from pydantic import ValidationError
+from torch import Tensor, nn
+
+from sbldm.diffusion import Denoiser
+from sbldm.errors import ConfigError, RunError
+from sbldm.files import atomic_write, read_json, sha256, write_json
+from sbldm.latent import LatentCodec
+from sbldm.model.spec import ModelSpec
+from sbldm.nn.weights import from_bytes, load_into, prefixed, to_bytes, under
+
+FORMAT = 1
+
+
+@dataclass(frozen=True, eq=False)
+class LatentDiffusion:
+    """A model ready to generate: its network holds the averaged weights."""
+
+    spec: ModelSpec
+    codec: LatentCodec
+    network: nn.Module
+    positions: Float[Tensor, " m"]
+    """Slice positions of the training slices, from which generated slices draw theirs."""
+
+    def __post_init__(self) -> None:
+        """Switch dropout off, and refuse a model without positions."""
+        if len(self.positions) == 0:
+            raise ValueError("a model needs the slice positions it was trained on, but got none")
+        self.codec.eval()
+        self.network.eval()
+
+    @property
+    def device(self) -> torch.device:
+        """Return where the weights are."""
+        return self.codec.mean.device
+
+    def denoiser(self) -> Denoiser:
+        """Return the network as samplers see it."""
+        return Denoiser(self.network, self.spec.schedule.build(), self.spec.prediction)
+
+    def save(self, directory: Path) -> None:
+        """Write ``model.json`` and the weights it names by their hash; an older model stays whole until then."""
+        tensors = prefixed("codec", self.codec.state_dict()) | prefixed("network", self.network.state_dict())
+        content = to_bytes(tensors | {"positions": self.positions})
+        digest = sha256(content)
+        atomic_write(directory / weights_name(digest), content)
+        meta = {"format": FORMAT, "sha256": digest, "bytes": len(content), "spec": self.spec.model_dump(mode="json")}
+        write_json(directory / "model.json", meta)
+        for old in set(directory.glob("weights-*.safetensors")) - {directory / weights_name(digest)}:
+            old.unlink()
+
+    @staticmethod
+    def load(directory: Path) -> "LatentDiffusion":
+        """Return a saved model on the CPU.
+
+        Raises:
+            RunError: missing, altered, of another format, or not the weights of these settings.
+        """
+        if directory.is_file():
+            raise RunError(f"{directory}: not an sbldm model, which is a directory (pickle files are never opened)")
+        spec, digest = _read_settings(directory / "model.json")
+        path = directory / weights_name(digest)
+        tensors = _read_weights(path, digest)
+        codec = LatentCodec(spec.build_autoencoder(0), spec.classes, spec.autoencoder.latent_channels)
+        network = spec.build_network(0)
+        load_into(codec, under("codec", tensors), path.name)
+        load_into(network, under("network", tensors), path.name)
+        positions = tensors.get("positions")
+        if positions is None or positions.ndim != 1 or not positions.is_floating_point() or len(positions) == 0:
+            raise RunError(f"{path.name}: the slice positions are missing")
+        return LatentDiffusion(spec, codec.requires_grad_(False), network.requires_grad_(False), positions)
+
+
+def weights_name(digest: str) -> str:
+    """Return the file name of the weights with this SHA-256."""
+    return f"weights-{digest[:16]}.safetensors"
+
+
+def _read_settings(path: Path) -> tuple[ModelSpec, str]:
+    meta: Any = read_json(path)
+    if not isinstance(meta, dict) or meta.get("format") != FORMAT:
+        found = meta.get("format") if isinstance(meta, dict) else None
+        raise RunError(f"{path}: model format must be {FORMAT}, but it is {found}")
+    digest = str(meta.get("sha256", ""))
+    if len(digest) != 64 or not set(digest) <= set("0123456789abcdef"):
+        raise RunError(f"{path}: sha256 must be 64 hex digits, but it is {digest[:80]!r}")
+    try:
+        return ModelSpec.model_validate(meta.get("spec")), digest
+    except (ValidationError, ConfigError) as error:
+        reason = " ".join(str(error).split())
+        raise RunError(f"{path}: the settings are not valid ({reason})") from error
+
+
+def _read_weights(path: Path, digest: str) -> dict[str, Tensor]:
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise RunError(f"{path}: cannot be read ({error.strerror or error})") from error
+    if sha256(content) != digest:
+        raise RunError(f"{path}: altered or truncated since it was written (its sha256 differs from model.json)")
+    return from_bytes(content, path.name)

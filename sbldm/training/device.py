@@ -1,0 +1,49 @@
+"""Where to compute and in which precision; and what it costs in memory."""
+
+import resource
+import sys
+from typing import Literal
+
+import torch
+
+from sbldm.errors import ConfigError
+from sbldm.training.spec import Precision
+
+DeviceName = Literal["auto", "cpu", "cuda"]
+
+
+def choose_device(name: DeviceName = "auto") -> torch.device:
+    """Return the named device; auto takes a GPU where there is one."""
+    if name == "cuda" and not torch.cuda.is_available():
+        raise ConfigError("device cuda needs a GPU that torch can see, but there is none; set device to cpu or auto")
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    return torch.device(name)
+
+
+def choose_dtype(precision: Precision, device: torch.device) -> torch.dtype:
+    """Return the type matrix products are computed in."""
+    if precision != "auto":
+        dtypes = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+        return dtypes[precision]
+    if device.type == "cpu":
+        return torch.float32
+    return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
+
+
+def peak_memory_bytes(device: torch.device) -> int:
+    """Return the most memory used so far: of the GPU, or resident in this process."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def fingerprint(device: torch.device) -> dict[str, str | int]:
+    """Return what must be equal for a resumed run to equal an uninterrupted one to the bit."""
+    return {
+        "torch": torch.__version__,
+        "device": device.type,
+        "threads": torch.get_num_threads(),
+        "cpu": torch.backends.cpu.get_cpu_capability(),
+    }

@@ -1,0 +1,44 @@
+"""How long and how fast to train; every rate is a pure function of the step."""
+
+import math
+from typing import Literal
+
+from pydantic import Field
+
+from sbldm.spec import Spec
+
+Precision = Literal["auto", "float32", "bfloat16", "float16"]
+
+
+class TrainingSpec(Spec):
+    """Describe one training stage."""
+
+    steps: int = Field(ge=1)
+    batch: int = Field(16, ge=1)
+    learning_rate: float = Field(2e-4, gt=0)
+    schedule: Literal["constant", "cosine"] = "constant"
+    """cosine: fall to 0 at the last step; both rise linearly over ``warmup_steps`` first."""
+    warmup_steps: int = Field(0, ge=0)
+    weight_decay: float = Field(0.0, ge=0)
+    beta2: float = Field(0.999, gt=0, lt=1)
+    """Decay of AdamW's second moment."""
+    gradient_clip: float | None = Field(1.0, gt=0)
+    """Largest gradient norm; None for no limit."""
+    ema_decay: float = Field(0.999, ge=0, lt=1)
+    """Decay of the averaged weights, reached by min(decay, (1 + step) / (10 + step)); 0 for no averaging."""
+    precision: Precision = "auto"
+    """auto: float32 on a CPU; bfloat16 on a GPU that has it, else float16."""
+    commit_every: int = Field(500, ge=1)
+    """Steps between checkpoints."""
+    commit_seconds: float = Field(300.0, gt=0)
+    """A checkpoint is also due when this much time has passed."""
+
+
+def learning_rate(spec: TrainingSpec, step: int) -> float:
+    """Return the rate of step 1..steps: a linear rise to the full rate at ``warmup_steps``, then the schedule."""
+    if step < spec.warmup_steps:
+        return spec.learning_rate * step / spec.warmup_steps
+    if spec.schedule == "constant":
+        return spec.learning_rate
+    done = (step - spec.warmup_steps) / max(1, spec.steps - spec.warmup_steps)
+    return spec.learning_rate * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
