@@ -50,7 +50,7 @@ def cutmix(
     """
     height, width = latents.shape[-2:]
     chance, share, row, column, choice = torch.rand(5, len(latents), generator=generator, dtype=torch.float64)
-    boxes = cut_boxes(torch.from_numpy(betaincinv(spec.alpha, spec.alpha, share.numpy())), row, column, height, width)
+    boxes = cut_boxes(beta_quantile(share, spec.alpha), row, column, height, width)
     partners = choose_partners(position_bins(positions, spec.position_bins), choice)
     own = torch.arange(len(latents))
     mixes = (chance < spec.probability) & (partners != own) & (boxes.kept < 1)
@@ -62,6 +62,11 @@ def cutmix(
         positions=kept * positions + (1 - kept) * positions[partners.to(positions.device)],
         flags=(mixes & spec.tell_network).to(latents),
     )
+
+
+def beta_quantile(share: Float64[Tensor, " b"], alpha: float) -> Float64[Tensor, " b"]:
+    """Return the values below which these shares of Beta(alpha, alpha) lie; uniform shares give draws."""
+    return torch.from_numpy(betaincinv(alpha, alpha, share.numpy()))
 
 
 def cut_boxes(

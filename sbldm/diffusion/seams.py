@@ -7,7 +7,7 @@ from jaxtyping import Float, Float64
 from torch import Tensor
 from torch.nn.functional import avg_pool1d
 
-LIKELY_RUN = 8
+LIKELY_RUN = 3 / 8  # of the shorter side: longer than round tissue runs straight, shorter than most boxes
 
 
 @dataclass(frozen=True)
@@ -25,9 +25,9 @@ class SeamReport:
 
 
 def seam_report(
-    generated: Float[Tensor, "n c h w"], real: Float[Tensor, "m c h w"], *, run: int = LIKELY_RUN
+    generated: Float[Tensor, "n c h w"], real: Float[Tensor, "m _ _ _"], *, run: int | None = None
 ) -> SeamReport:
-    """Compare the seam energies of generated and real images of the same size and range."""
+    """Compare the seam energies of generated and real images of the same size."""
     if generated.shape[1:] != real.shape[1:] or min(len(generated), len(real)) == 0:
         raise ValueError(
             f"seams are compared between images of one shape, but got {tuple(generated.shape)=}, {tuple(real.shape)=}"
@@ -39,27 +39,29 @@ def seam_report(
     )
 
 
-def seam_energy(images: Float[Tensor, "n c h w"], *, run: int = LIKELY_RUN) -> Float64[Tensor, " n"]:
-    """Return per image the strongest straight run of an edge along rows or columns, over the mean edge.
+def seam_energy(images: Float[Tensor, "n c h w"], *, run: int | None = None) -> Float64[Tensor, " n"]:
+    """Return per image, from 0 to 1, how much of a straight line along rows or columns is one sharp edge.
 
-    A seam is a step between two neighbor lines that its own neighbors on either side do not share, kept up
-    for ``run`` pixels at the same place. Unaffected by brightness, contrast, flips and transposition.
+    A seam is a step between two neighbor lines that the lines on either side do not share, kept up over
+    ``run`` pixels. Each step counts up to the image's mean edge, so that a strong round edge does not pass
+    for a long straight one. Unaffected by brightness, contrast, flips and transposition.
+
+    Args:
+        images: any value range; channels are averaged.
+        run: length of line to look at; 3/8 of the shorter side if not given.
     """
-    if min(images.shape[-2:]) < max(4, run):
-        raise ValueError(f"images must be at least {max(4, run)} pixels wide and high, but got {tuple(images.shape)}")
+    shorter = min(images.shape[-2:])
+    run = int(LIKELY_RUN * shorter) if run is None else run
+    if not (shorter >= 4 and 1 <= run <= shorter):
+        raise ValueError(f"seams need 4 or more pixels a side and a run that fits, but got {images.shape=}, {run=}")
     gray = images.detach().double().mean(1)
-    upright, lying = _edges(gray), _edges(gray.transpose(1, 2))
+    upright, lying = gray.diff(dim=2).abs(), gray.transpose(1, 2).diff(dim=2).abs()
     mean_edge = (upright.mean((1, 2)) + lying.mean((1, 2))) / 2
-    strongest = torch.maximum(_strongest_run(upright, run), _strongest_run(lying, run))
-    return strongest / mean_edge.clamp_min(torch.finfo(torch.float64).tiny)
-
-
-def _edges(gray: Float64[Tensor, "n h w"]) -> Float64[Tensor, "n h steps"]:
-    return gray.diff(dim=2).abs()
+    scale = 1 / mean_edge.clamp_min(torch.finfo(torch.float64).tiny)[:, None, None]
+    return torch.maximum(_strongest_run(upright * scale, run), _strongest_run(lying * scale, run))
 
 
 def _strongest_run(edges: Float64[Tensor, "n h steps"], run: int) -> Float64[Tensor, " n"]:
     beside = torch.maximum(edges[:, :, :-2], edges[:, :, 2:])
-    step = (edges[:, :, 1:-1] - beside).clamp_min(0)
-    runs = avg_pool1d(step.transpose(1, 2), kernel_size=run, stride=1)  # mean along the line
-    return runs.amax((1, 2))
+    step = (edges[:, :, 1:-1] - beside).clamp(0, 1)
+    return avg_pool1d(step.transpose(1, 2), kernel_size=run, stride=1).amax((1, 2))  # means along the line
