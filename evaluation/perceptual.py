@@ -1,5 +1,6 @@
 """Perceptual distance of paired images: on EfficientNet-Lite0 (`pd_lite0`), and LPIPS proper on its own backbone."""
 
+import warnings
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
@@ -106,7 +107,9 @@ def load_lpips(weights: Path | None, backbone: Backbone) -> nn.Module:
     state = torch.load(weights, weights_only=True, map_location="cpu")
     import lpips as package  # its linear heads are in the wheel, its backbone is not
 
-    network: nn.Module = package.LPIPS(net=backbone, pnet_rand=True, verbose=False)
+    with warnings.catch_warnings(), torch.random.fork_rng(devices=[]):  # it draws a backbone, only to be replaced
+        warnings.filterwarnings("ignore", message=".*parameter 'pretrained'|.*weight enum", category=UserWarning)
+        network: nn.Module = package.LPIPS(net=backbone, pnet_rand=True, verbose=False)
     trunk = network.get_submodule("net")
     trunk.load_state_dict({key: _find(state, key, files[backbone]) for key in trunk.state_dict()}, strict=True)
     return network.eval().requires_grad_(False)

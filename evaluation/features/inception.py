@@ -58,7 +58,7 @@ def inception_network(weights: Path, device: str, digest: str) -> nn.Module:
     state = torch.load(weights, weights_only=True, map_location="cpu")
     from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, torch.random.fork_rng(devices=[]):
         copy = Path(folder) / "tensors.pth"
         torch.save(state, copy)
         network: nn.Module = FeatureExtractorInceptionV3(

@@ -83,10 +83,11 @@ def installed_weights() -> Path:
 @cache
 def lite0_network(weights: Path, device: str) -> nn.Module:
     """Load the network once, in evaluation mode and without gradients."""
+    check_digest(weights, DIGEST)
     import timm
 
-    check_digest(weights, DIGEST)
-    network: nn.Module = timm.create_model("tf_efficientnet_lite0", pretrained=False)
+    with torch.random.fork_rng(devices=[]):  # it draws weights, only to be replaced
+        network: nn.Module = timm.create_model("tf_efficientnet_lite0", pretrained=False)
     network.load_state_dict(rename_weights(torch.load(weights, weights_only=True, map_location="cpu")), strict=True)
     return network.eval().requires_grad_(False).to(device)
 

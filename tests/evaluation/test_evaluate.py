@@ -1,6 +1,8 @@
 import subprocess
 import sys
 
+import pytest
+
 import evaluation
 from evaluation import evaluate_features, noise_floor
 
@@ -18,6 +20,7 @@ def test_the_noise_floor_is_the_same_arithmetic_under_its_own_words(make_feature
     assert all("noise floor" in result.note for result in floor)
 
 
+@pytest.mark.slow  # it starts an interpreter
 def test_importing_evaluation_leaves_the_heavy_libraries_alone():
     heavy = ("timm", "lpips", "torch_fidelity", "torchvision", "matplotlib", "scipy.stats", "sklearn", "monai")
     code = f"import sys, evaluation; print([name for name in {heavy} if name in sys.modules])"
