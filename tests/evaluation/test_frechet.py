@@ -77,6 +77,24 @@ def test_the_replicates_equal_resampling_the_rows(n, m, d):
     np.testing.assert_allclose(fast, slow, rtol=1e-9)  # the eigenvalues of a square lose half the digits of the least
 
 
+def test_either_library_of_eigenvalues_serves(monkeypatch):
+    x, y = decaying(1, 60, 16), decaying(2, 40, 16, 1.2)
+    draws = np.ones((1, 60)), np.ones((1, 40))
+    by_numpy = frechet_replicates(x, y, *draws)
+    monkeypatch.setattr("evaluation.frechet_bootstrap.TORCH_IS_FASTER", 1)
+    np.testing.assert_allclose(frechet_replicates(x, y, *draws), by_numpy, rtol=1e-11)
+    np.testing.assert_allclose(by_numpy, [frechet_value(x, y)], rtol=1e-9)
+
+
+def test_a_replicate_that_does_not_span_the_features_is_still_exact():
+    """One feature is constant among the rows drawn, so that a covariance has no Cholesky factor."""
+    x, y = decaying(1, 40, 5), decaying(2, 40, 5)
+    x[:20, 0] = 1.0
+    draws = np.repeat([[2.0, 0.0]], 20, axis=1), np.ones((1, 40))
+    rows = np.repeat(x, draws[0][0].astype(int), axis=0)
+    np.testing.assert_allclose(frechet_replicates(x, y, *draws), [by_singular_values(rows, y)], rtol=1e-7)
+
+
 @pytest.mark.parametrize(("n", "m", "d"), [(30, 40, 12), (14, 12, 30), (10, 60, 25)])
 def test_the_influence_is_the_derivative(n, m, d):
     x, y = decaying(1, n, d), decaying(2, m, d, 1.2)
