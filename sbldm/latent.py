@@ -58,6 +58,7 @@ def measure_codec(autoencoder: Autoencoder, train: SliceSet, scaling: Scaling) -
     """
     channels = autoencoder.encode(_first_inputs(autoencoder, train)).mean.shape[1]
     codec = LatentCodec(autoencoder, train.classes, channels).eval().requires_grad_(False)
+    codec.to(next(autoencoder.parameters()).device)
     latents = encode_latents(codec, train).double()
     std = latents.std(dim=(0, 2, 3), correction=0).clamp(min=SMALLEST_STD)
     scale = {"channel": std, "scalar": torch.ones_like(std), "half": std.sqrt()}[scaling]

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -11,9 +10,10 @@ from torch import Tensor, nn
 
 from sbldm.diffusion import Denoiser
 from sbldm.errors import ConfigError, RunError
-from sbldm.files import atomic_write, read_json, sha256, write_json
+from sbldm.files import atomic_write, sha256
 from sbldm.latent import LatentCodec
 from sbldm.model.spec import ModelSpec
+from sbldm.nn.sealed import read_sealed, write_sealed
 from sbldm.nn.weights import from_bytes, load_into, prefixed, to_bytes, under
 
 FORMAT = 1
@@ -45,6 +45,12 @@ class LatentDiffusion:
         """Return the network as samplers see it."""
         return Denoiser(self.network, self.spec.schedule.build(), self.spec.prediction)
 
+    def to(self, device: torch.device) -> "LatentDiffusion":
+        """Move the weights, and return the model."""
+        self.codec.to(device)
+        self.network.to(device)
+        return self
+
     def save(self, directory: Path) -> None:
         """Write ``model.json`` and the weights it names by their hash; an older model stays whole until then."""
         tensors = prefixed("codec", self.codec.state_dict()) | prefixed("network", self.network.state_dict())
@@ -52,7 +58,7 @@ class LatentDiffusion:
         digest = sha256(content)
         atomic_write(directory / weights_name(digest), content)
         meta = {"format": FORMAT, "sha256": digest, "bytes": len(content), "spec": self.spec.model_dump(mode="json")}
-        write_json(directory / "model.json", meta)
+        write_sealed(directory / "model.json", meta)
         for old in set(directory.glob("weights-*.safetensors")) - {directory / weights_name(digest)}:
             old.unlink()
 
@@ -84,18 +90,11 @@ def weights_name(digest: str) -> str:
 
 
 def _read_settings(path: Path) -> tuple[ModelSpec, str]:
-    meta: Any = read_json(path)
-    if not isinstance(meta, dict) or meta.get("format") != FORMAT:
-        found = meta.get("format") if isinstance(meta, dict) else None
-        raise RunError(f"{path}: model format must be {FORMAT}, but it is {found}")
-    digest = str(meta.get("sha256", ""))
-    if len(digest) != 64 or not set(digest) <= set("0123456789abcdef"):
-        raise RunError(f"{path}: sha256 must be 64 hex digits, but it is {digest[:80]!r}")
+    meta = read_sealed(path, FORMAT)
     try:
-        return ModelSpec.model_validate(meta.get("spec")), digest
+        return ModelSpec.model_validate(meta["spec"]), str(meta["sha256"])
     except (ValidationError, ConfigError) as error:
-        reason = " ".join(str(error).split())
-        raise RunError(f"{path}: the settings are not valid ({reason})") from error
+        raise RunError(f"{path}: the settings are not valid ({' '.join(str(error).split())})") from error
 
 
 def _read_weights(path: Path, digest: str) -> dict[str, Tensor]:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from sbldm.errors import RunError
 from sbldm.files import atomic_write, read_json, sha256, write_json
+from sbldm.nn.sealed import read_sealed, write_sealed
 from sbldm.nn.weights import from_bytes, to_bytes
 
 FORMAT = 1
@@ -43,7 +44,7 @@ class CheckpointStore:
         content = to_bytes(tensors)
         entry = {"format": FORMAT, "step": step, "sha256": sha256(content), "bytes": len(content), "meta": dict(meta)}
         atomic_write(self._weights(step), content)
-        write_json(self._entry(step), entry)
+        write_sealed(self._entry(step), entry)
         write_json(self.directory / LATEST, {"format": FORMAT, "step": step, "sha256": entry["sha256"]})
         self._sweep(step)
 
@@ -80,18 +81,16 @@ class CheckpointStore:
         return sorted(steps, key=lambda step: (step > named, -step))
 
     def _read(self, step: int) -> Checkpoint:
-        entry: Any = read_json(self._entry(step))
+        entry = read_sealed(self._entry(step), FORMAT)
+        if entry["step"] != step:
+            raise RunError(f"{self._entry(step)}: describes step {entry['step']}")
         path = self._weights(step)
-        if not isinstance(entry, dict) or entry.get("format") != FORMAT:
-            raise RunError(f"{self._entry(step)}: checkpoint format must be {FORMAT}")
         try:
             content = path.read_bytes()
         except OSError as error:
             raise RunError(f"{path}: cannot be read ({error.strerror or error})") from error
-        if len(content) != entry.get("bytes") or sha256(content) != entry.get("sha256"):
+        if len(content) != entry["bytes"] or sha256(content) != entry["sha256"]:
             raise RunError(f"{path}: altered or truncated since it was written (its sha256 differs)")
-        if entry.get("step") != step or not isinstance(entry.get("meta"), dict):
-            raise RunError(f"{self._entry(step)}: does not describe step {step}")
         return Checkpoint(step, from_bytes(content, path.name), entry["meta"])
 
     def _sweep(self, step: int) -> None:
