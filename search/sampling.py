@@ -1,0 +1,88 @@
+"""Samples of a model on disk: made once per (network, sampler, seed, count), and as one npz for the user."""
+
+import io
+from collections.abc import Generator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor
+
+from sbldm.diffusion import SamplerSpec
+from sbldm.files import atomic_write
+from sbldm.model import GeneratedBatch, LatentDiffusion, generate
+from sbldm.spec import digest_of
+from sbldm.training import choose_device
+from search.cache import Cache, Entry
+from search.events import Event, Progress
+from search.stages import cached
+
+SAMPLES = "samples.npz"
+
+
+@dataclass(frozen=True, eq=False)
+class Samples:
+    """Generated slices and what they cost.
+
+    Attributes:
+        images: in [0, 1].
+        labels: 0 background, 1.. classes.
+        path: the npz file they are read from.
+    """
+
+    images: Float[Tensor, "n 1 h w"]
+    labels: UInt8[Tensor, "n h w"]
+    path: Path
+    seconds_per_image: float
+    network_calls: float
+
+
+def sample_stage(
+    model: LatentDiffusion,
+    model_digest: str,
+    *,
+    sampler: SamplerSpec,
+    count: int,
+    seed: int,
+    batch: int,
+    cache: Cache,
+    device: str = "auto",
+) -> Generator[Event, None, Samples]:
+    """Return samples 0 to count - 1; settings that differ in the sampler alone share one model."""
+    digest = digest_of([model_digest, sampler.model_dump(mode="json"), count, seed])
+
+    def build(entry: Entry) -> Generator[Event, None, dict[str, Any]]:
+        batches: list[GeneratedBatch] = []
+        placed = model.to(choose_device(device))  # type: ignore[arg-type]
+        for part in generate(placed, count, sampler=sampler, seed=seed, batch=batch):
+            batches.append(part)
+            yield Progress("samples", part.first + len(part.images), count)
+        write_samples(entry.directory / SAMPLES, batches)
+        calls = torch.cat([part.calls for part in batches]).double().mean()
+        seconds = sum(part.seconds for part in batches)
+        return {"seconds_per_image": seconds / count, "network_calls": float(calls)}
+
+    entry, meta = yield from cached(cache, "samples", digest, build)
+    images, labels = read_samples(entry.directory / SAMPLES)
+    return Samples(images, labels, entry.directory / SAMPLES, meta["seconds_per_image"], meta["network_calls"])
+
+
+def write_samples(path: Path, batches: list[GeneratedBatch]) -> None:
+    """Write images in [0, 1], label maps and slice positions as one npz."""
+    content = io.BytesIO()
+    np.savez_compressed(
+        content,
+        images=torch.cat([(part.images + 1) / 2 for part in batches]).clamp(0, 1).numpy(),
+        labels=torch.cat([part.labels for part in batches]).numpy(),
+        positions=torch.cat([part.positions for part in batches]).numpy(),
+    )
+    atomic_write(path, content.getvalue())
+
+
+def read_samples(path: Path) -> tuple[Float[Tensor, "n 1 h w"], UInt8[Tensor, "n h w"]]:
+    """Return images in [0, 1] and label maps of an npz that ``write_samples`` wrote."""
+    with np.load(path, allow_pickle=False) as arrays:
+        return torch.from_numpy(arrays["images"]), torch.from_numpy(arrays["labels"])

@@ -1,0 +1,166 @@
+"""The stages of an experiment: each looks in the cache first, and yields what a watcher may know while it works."""
+
+import time
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from jaxtyping import Float
+from torch import Tensor
+
+from sbldm.data import PreparedData, load_prepared, prepare_steps, save_prepared
+from sbldm.files import atomic_write, sha256
+from sbldm.latent import LatentCodec, encode_latents, measure_codec
+from sbldm.model import LatentDiffusion, ModelSpec
+from sbldm.nn.weights import from_bytes, load_into, to_bytes
+from sbldm.spec import digest_of
+from sbldm.training import AutoencoderTask, CheckpointStore, DiffusionTask, Task, TrainingSpec, choose_device, train
+from search.cache import Cache, Entry
+from search.config import ExperimentConfig
+from search.events import Event, Progress, StageFinished, StageStarted
+
+Meta = dict[str, Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Trained:
+    """A trained model, where it lies, what names it, and what it cost."""
+
+    model: LatentDiffusion
+    entry: Entry
+    digest: str
+    costs: dict[str, float]
+
+
+def cached(
+    cache: Cache, stage: str, digest: str, build: Callable[[Entry], Generator[Event, None, Meta]]
+) -> Generator[Event, None, tuple[Entry, Meta]]:
+    """Return a stage's output, made now if it is not there whole."""
+    entry = cache.entry(stage, digest)
+    with entry.lock():
+        meta = entry.meta()
+        if meta is not None:
+            yield StageFinished(stage, float(meta["seconds"]), cached=True)
+            return entry, meta
+        entry.clear()
+        yield StageStarted(stage)
+        started = time.perf_counter()
+        meta = yield from build(entry)
+        meta = {"seconds": time.perf_counter() - started} | meta
+        entry.commit(meta)
+        yield StageFinished(stage, float(meta["seconds"]), cached=False)
+    return entry, meta
+
+
+def data_stage(config: ExperimentConfig, cache: Cache) -> Generator[Event, None, PreparedData]:
+    """Return prepared slices, split by patient."""
+    settings = [part.model_dump(mode="json") for part in (config.data, config.prepare, config.split)]
+    digest = digest_of([*settings, config.data.fingerprint()])
+
+    def build(entry: Entry) -> Generator[Event, None, Meta]:
+        steps = prepare_steps(config.data, prepare=config.prepare, split=config.split)
+        for step in steps:
+            yield Progress("data", step.done, step.total)
+        save_prepared(entry.directory, step.data)
+        return {}
+
+    entry, _ = yield from cached(cache, "data", digest, build)
+    return load_prepared(entry.directory)
+
+
+def codec_stage(
+    config: ExperimentConfig, data: PreparedData, cache: Cache
+) -> Generator[Event, None, tuple[LatentCodec, str]]:
+    """Return the trained autoencoder with its latent statistics, and the digest of all that made it."""
+    spec, training = model_spec(config, data), config.autoencoder_training
+    settings = [spec.autoencoder.model_dump(mode="json"), training.model_dump(mode="json"), config.autoencoder_seed]
+    digest = digest_of([data.train.digest(), *settings])
+
+    def build(entry: Entry) -> Generator[Event, None, Meta]:
+        task = AutoencoderTask(spec, data.train, seed=config.autoencoder_seed)
+        costs = yield from _train(task, training, config.autoencoder_seed, entry, config)
+        codec = measure_codec(task.averaged, data.train, spec.autoencoder.scaling)
+        write_tensors(entry.directory / "codec.safetensors", codec.state_dict())
+        return costs
+
+    entry, _ = yield from cached(cache, "autoencoder", digest, build)
+    codec = LatentCodec(spec.build_autoencoder(0), spec.classes, spec.autoencoder.latent_channels)
+    load_into(codec, read_tensors(entry.directory / "codec.safetensors"), "codec.safetensors")
+    return codec.eval().requires_grad_(False), digest
+
+
+def network_stage(
+    config: ExperimentConfig, data: PreparedData, codec: LatentCodec, codec_digest: str, cache: Cache
+) -> Generator[Event, None, Trained]:
+    """Return the trained model; settings that make the same noise levels share one training."""
+    spec = model_spec(config, data)
+    parts = (config.network, config.loss, config.cutmix, config.training)
+    settings = [part.model_dump(mode="json") for part in parts]
+    levels = sha256(spec.schedule.build().alpha_bar.numpy().tobytes())
+    digest = digest_of([codec_digest, levels, config.prediction, config.seed, *settings])
+
+    def build(entry: Entry) -> Generator[Event, None, Meta]:
+        latents = yield from _latents(codec, data, codec_digest, cache)
+        task = DiffusionTask(
+            spec, latents, data.train.positions, loss=config.loss, cutmix=config.cutmix, seed=config.seed
+        )
+        costs = yield from _train(task, config.training, config.seed, entry, config)
+        LatentDiffusion(spec, codec, task.averaged, data.train.positions).save(entry.directory)
+        return costs
+
+    entry, meta = yield from cached(cache, "diffusion", digest, build)
+    model = LatentDiffusion.load(entry.directory)
+    costs = {key: float(value) for key, value in meta.items()}
+    return Trained(replace(model, spec=spec), entry, digest, costs)
+
+
+def untrained(config: ExperimentConfig, data: PreparedData, codec: LatentCodec) -> LatentDiffusion:
+    """Return the model before its network has learned anything."""
+    spec = model_spec(config, data)
+    return LatentDiffusion(spec, codec, spec.build_network(config.seed).requires_grad_(False), data.train.positions)
+
+
+def model_spec(config: ExperimentConfig, data: PreparedData) -> ModelSpec:
+    """Return what the model is to be, given the data it will see."""
+    return ModelSpec(
+        size=data.train.images.shape[-1],
+        label_names=data.train.label_names,
+        autoencoder=config.autoencoder,
+        network=config.network,
+        schedule=config.schedule,
+        prediction=config.prediction,
+    )
+
+
+def _latents(
+    codec: LatentCodec, data: PreparedData, codec_digest: str, cache: Cache
+) -> Generator[Event, None, Float[Tensor, "n z h w"]]:
+    def build(entry: Entry) -> Generator[Event, None, Meta]:
+        yield Progress("latents", 0, len(data.train))
+        write_tensors(entry.directory / "latents.safetensors", {"train": encode_latents(codec, data.train)})
+        return {}
+
+    entry, _ = yield from cached(cache, "latents", codec_digest, build)
+    return read_tensors(entry.directory / "latents.safetensors")["train"]
+
+
+def _train(
+    task: Task, spec: TrainingSpec, seed: int, entry: Entry, config: ExperimentConfig
+) -> Generator[Event, None, Meta]:
+    device = choose_device(config.device)
+    seconds, peak = 0.0, 0
+    for step in train(task, spec, seed=seed, store=CheckpointStore(entry.work), device=device):
+        seconds, peak = seconds + step.seconds, max(peak, step.peak_memory_bytes)
+        yield step
+    return {"train_seconds": seconds, "seconds_per_step": seconds / spec.steps, "peak_memory_bytes": peak}
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    """Write named tensors whole or not at all."""
+    atomic_write(path, to_bytes(tensors))
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """Return the named tensors of a file that this project wrote."""
+    return from_bytes(path.read_bytes(), path.name)
