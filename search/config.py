@@ -7,8 +7,7 @@ from typing import Any, Literal, TypeVar
 
 from pydantic import Field, ValidationError, model_validator
 
-from sbldm.data import AnySource, PrepareSpec, SplitSpec
-from sbldm.data.sources.phantom import Phantom
+from sbldm.data import AnySource, PhantomSpec, PrepareSpec, SplitSpec
 from sbldm.diffusion import AnyLoss, AnySampler, AnySchedule, CutMixSpec, Prediction, check_prediction
 from sbldm.diffusion.losses.mse import Mse
 from sbldm.diffusion.samplers.ddim import Ddim
@@ -36,6 +35,9 @@ class EvaluationSpec(Spec):
     lpips_weights: Path | None = None
     """Weights of LPIPS' own AlexNet; LPIPS is measured when they are given."""
     level: float = Field(0.95, gt=0, lt=1)
+    """Confidence of all intervals."""
+    log_real_images: bool = False
+    """Show real slices beside their reconstructions in the run's pictures; phantoms are always shown."""
 
 
 class ExperimentConfig(Spec):
@@ -43,7 +45,7 @@ class ExperimentConfig(Spec):
 
     seed: int = Field(0, ge=0)
     """Of the diffusion training and the sampling."""
-    data: AnySource = Phantom()
+    data: AnySource = PhantomSpec()
     prepare: PrepareSpec = PrepareSpec()
     split: SplitSpec = SplitSpec()
     autoencoder: AnyAutoencoder = Patch()

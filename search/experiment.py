@@ -12,9 +12,10 @@ from search.config import ExperimentConfig
 from search.events import Event, ExperimentResult
 from search.measure import Judge, reconstruct, to_images
 from search.sampling import Samples, sample_stage
-from search.stages import Trained, cached, codec_stage, data_stage, network_stage, untrained
+from search.stages import Prepared, Trained, cached, codec_stage, data_stage, network_stage, untrained
 
 GRID = 64
+WORST = 4
 Results = dict[str, MetricResult]
 
 
@@ -35,20 +36,34 @@ def run_experiment(config: ExperimentConfig, cache: Cache) -> Generator[Event, N
     Raises:
         ConfigError, DataError, ResourceError, DivergedError: as their stage finds; finished stages stay cached.
     """
-    data = yield from data_stage(config, cache)
-    trained = yield from train_stages(config, data, cache)
+    prepared = yield from data_stage(config, cache)
+    trained = yield from train_stages(config, prepared.data, cache)
+    return (yield from evaluate_model(config, prepared, trained, cache))
+
+
+def evaluate_model(
+    config: ExperimentConfig, prepared: Prepared, trained: Trained, cache: Cache
+) -> Generator[Event, None, ExperimentResult]:
+    """Return every number of a trained model on the test patients."""
+    data = prepared.data
     samples = yield from draw_samples(config, trained, cache)
     judge = Judge(config.evaluation, cache)
     real = yield from judge.features(to_images(data.test))
     yardsticks = yield from _yardsticks(config, data, trained, judge, cache)
     measured = yield from judge.generated(real, samples.images)
     results = {f"eval/{result.name}": result for result in measured} | yardsticks.results
-    pictures = yield from _pictures(samples, yardsticks, trained, cache)
+    pictures = yield from _pictures(config, samples, yardsticks, trained, cache)
     return ExperimentResult(
         results=results,
         numbers=_numbers(config, trained, samples),
-        digests={"data": data.digest, "split": data.split_digest, "network": trained.digest},
-        model=trained.entry.directory,
+        digests={
+            "data": data.digest,
+            "split": data.split_digest,
+            "data_entry": prepared.digest,
+            "network": trained.digest,
+            "untrained": trained.untrained_digest,
+        },
+        model=trained.directory,
         samples=samples.path,
         pictures=pictures,
     )
@@ -88,10 +103,10 @@ def _yardsticks(
     blank = untrained(config, data, trained.model.codec)
     noise = yield from sample_stage(
         blank,
-        digest_of(["untrained", trained.digest]),
+        trained.untrained_digest,
         sampler=config.sampler,
         count=config.evaluation.samples,
-        seed=config.seed,
+        seed=0,
         batch=config.evaluation.batch,
         cache=cache,
         device=config.device,
@@ -106,18 +121,20 @@ def _yardsticks(
 
 
 def _pictures(
-    samples: Samples, yardsticks: _Yardsticks, trained: Trained, cache: Cache
+    config: ExperimentConfig, samples: Samples, yardsticks: _Yardsticks, trained: Trained, cache: Cache
 ) -> Generator[Event, None, dict[str, Path]]:
+    """Draw samples and errors; real slices are shown where the patients are phantoms or the user says so."""
+    show_real = config.data.kind == "phantom" or config.evaluation.log_real_images
     names = {"samples": "samples.png", "error": "reconstruction_error.png"}
 
     def build(entry: Entry) -> Generator[Event, None, dict[str, float]]:
         yield from ()
         draw_grid(stand_alone(samples.images[:GRID]), entry.directory / names["samples"], title="Generated slices")
-        errors = error_map(yardsticks.truth, yardsticks.rebuilt)
+        errors = error_map(yardsticks.truth, yardsticks.rebuilt, worst=WORST if show_real else 0)
         draw_error_map(errors, entry.directory / names["error"], title="Reconstruction error, test patients")
         return {}
 
-    digest = digest_of([samples.path.parent.name, trained.digest])
+    digest = digest_of([samples.path.parent.name, trained.digest, show_real])
     entry, _ = yield from cached(cache, "pictures", digest, build)
     return {name: entry.directory / file for name, file in names.items()}
 

@@ -28,9 +28,19 @@ class Trained:
     """A trained model, where it lies, what names it, and what it cost."""
 
     model: LatentDiffusion
-    entry: Entry
+    directory: Path
     digest: str
+    untrained_digest: str
+    """Names the same model before it learned anything; all seeds share it."""
     costs: dict[str, float]
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """Data ready to train on, and the digest of the settings and files that made them."""
+
+    data: PreparedData
+    digest: str
 
 
 def cached(
@@ -53,7 +63,7 @@ def cached(
     return entry, meta
 
 
-def data_stage(config: ExperimentConfig, cache: Cache) -> Generator[Event, None, PreparedData]:
+def data_stage(config: ExperimentConfig, cache: Cache) -> Generator[Event, None, Prepared]:
     """Return prepared slices, split by patient."""
     settings = [part.model_dump(mode="json") for part in (config.data, config.prepare, config.split)]
     digest = digest_of([*settings, config.data.fingerprint()])
@@ -66,7 +76,13 @@ def data_stage(config: ExperimentConfig, cache: Cache) -> Generator[Event, None,
         return {}
 
     entry, _ = yield from cached(cache, "data", digest, build)
-    return load_prepared(entry.directory)
+    return Prepared(load_prepared(entry.directory), digest)
+
+
+def recall_data(digest: str, cache: Cache) -> Prepared | None:
+    """Return data prepared earlier, or None where they are not whole in this cache."""
+    entry = cache.entry("data", digest)
+    return Prepared(load_prepared(entry.directory), digest) if entry.meta() is not None else None
 
 
 def codec_stage(
@@ -112,13 +128,14 @@ def network_stage(
     entry, meta = yield from cached(cache, "diffusion", digest, build)
     model = LatentDiffusion.load(entry.directory)
     costs = {key: float(value) for key, value in meta.items()}
-    return Trained(replace(model, spec=spec), entry, digest, costs)
+    untrained_digest = digest_of(["untrained", codec_digest, levels, config.prediction, settings[0]])
+    return Trained(replace(model, spec=spec), entry.directory, digest, untrained_digest, costs)
 
 
 def untrained(config: ExperimentConfig, data: PreparedData, codec: LatentCodec) -> LatentDiffusion:
     """Return the model before its network has learned anything."""
     spec = model_spec(config, data)
-    return LatentDiffusion(spec, codec, spec.build_network(config.seed).requires_grad_(False), data.train.positions)
+    return LatentDiffusion(spec, codec, spec.build_network(0).requires_grad_(False), data.train.positions)
 
 
 def model_spec(config: ExperimentConfig, data: PreparedData) -> ModelSpec:

@@ -1,0 +1,164 @@
+"""The table of a study, from nothing but what the tracker holds."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from evaluation import MetricResult, Table, describe_results, format_interval
+from evaluation.intervals import StandardError, combine_errors, symmetric_interval
+from evaluation.report import ARROWS
+from sbldm.errors import RunError
+from search.study import Study
+from search.tracking import MlflowStore, RunRecord
+
+YARDSTICKS = {"floor": "real against real (floor)", "reconstruction": "reconstructions", "untrained": "untrained network"}
+NOT_DISTINGUISHABLE = "not distinguishable from baseline"
+Runs = Sequence[tuple[RunRecord, dict[str, MetricResult]]]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One setting: its metrics over seeds, and what it cost."""
+
+    label: str
+    results: dict[str, MetricResult]
+    verdict: str
+    costs: dict[str, float]
+    seeds: int
+
+
+@dataclass(frozen=True)
+class AblationTable:
+    """All settings of a study, the yardsticks below them."""
+
+    study: str
+    question: str
+    baseline: str
+    rows: tuple[Row, ...]
+    yardsticks: dict[str, MetricResult]
+
+    def table(self) -> Table:
+        """Return the words that are printed."""
+        first = next(iter(self.rows)).results
+        header = [f"{name} {ARROWS[result.direction]}" for name, result in first.items()]
+        costs = ["alpha_bar_T", "train s", "s/image", "calls", "seeds"]
+        body = [self._cells(row) for row in self.rows]
+        dashes = ["—"] * (len(first) + len(costs))
+        for name, result in self.yardsticks.items():
+            body.append((YARDSTICKS[name], format_interval(result), *dashes))
+        lead = next(iter(first))
+        return Table(
+            title=f"Study {self.study}: {self.question}",
+            header=("setting", *header, *costs, f"{lead} against baseline"),
+            rows=tuple((row[0], *row[1:]) for row in body),
+            caption=self._caption(),
+        )
+
+    def _cells(self, row: Row) -> tuple[str, ...]:
+        label = f"{row.label} (baseline)" if row.label == self.baseline else row.label
+        costs = [f"{row.costs[name]:.3g}" for name in COSTS]
+        return (label, *(format_interval(each) for each in row.results.values()), *costs, str(row.seeds), row.verdict)
+
+    def _caption(self) -> str:
+        return (
+            f"{describe_results(list(self.rows[0].results.values()))} Means over seeds; all seeds share one autoencoder."
+            " The last column is the mean difference to the baseline over shared seeds; its interval treats the two"
+            " sampling errors as independent, which is cautious, since both are compared with the same real slices."
+            " A distance at this n is biased upwards alike in all rows: compare rows, not tables."
+        )
+
+
+COSTS = ("schedule/alpha_bar_T", "cost/train_seconds", "cost/seconds_per_image", "cost/network_calls")
+
+
+def tabulate(study: Study, name: str, store: MlflowStore) -> AblationTable:
+    """Return the ablation of all finished trials of a study.
+
+    Raises:
+        RunError: none has finished.
+    """
+    runs = [(run, store.results(run.run_id)) for run in store.runs(study=name, kind="trial") if run.status == "FINISHED"]
+    if not runs:
+        raise RunError(f"study {name!r} has no finished trial; run `sbldm search --study {study.name}` first")
+    by_cell = {cell.label: [pair for pair in runs if pair[0].tags["sbldm.cell"] == cell.label] for cell in study.cells()}
+    base = by_cell.get(study.baseline, [])
+    rows = tuple(_row(label, pairs, base) for label, pairs in by_cell.items() if pairs)
+    return AblationTable(name, study.question, study.baseline, rows, _yardsticks(runs[0][1]))
+
+
+def _row(label: str, pairs: Runs, base: Runs) -> Row:
+    names = [key for key in pairs[0][1] if key.startswith("eval/")]
+    results = {key.removeprefix("eval/"): over_seeds([results[key] for _, results in pairs]) for key in names}
+    costs = {name: float(np.mean([run.metrics[name] for run, _ in pairs])) for name in COSTS}
+    lead = next(key for key in names if key.startswith("eval/fd_"))
+    verdict = "" if pairs is base or not base else _verdict(_by_seed(pairs, lead), _by_seed(base, lead))
+    return Row(label, results, verdict, costs, len(pairs))
+
+
+def over_seeds(results: Sequence[MetricResult]) -> MetricResult:
+    """Return the mean over seeds; seeds add their spread, but the patients, shared by all, do not average out.
+
+    One seed keeps its own interval.
+    """
+    first = results[0]
+    if len(results) == 1 or first.low is None:
+        return first
+    point = float(np.mean([each.point for each in results]))
+    error = combine_errors(_spread([each.point for each in results]), _sampling(results))
+    method = f"{first.interval}; and the spread of {len(results)} seeds"
+    interval = symmetric_interval(point, error, level=first.level, method=method)
+    return MetricResult(
+        **{**first.__dict__, "point": point, "low": interval.low, "high": interval.high, "interval": method}
+    )
+
+
+def difference(
+    mine: dict[str, MetricResult], base: dict[str, MetricResult]
+) -> tuple[float, float, float] | None:
+    """Return the mean difference over the seeds both have, and both ends of its interval."""
+    shared = sorted(mine.keys() & base.keys())
+    if not shared or any(each[seed].low is None for each in (mine, base) for seed in shared):
+        return None
+    gaps = [mine[seed].point - base[seed].point for seed in shared]
+    error = combine_errors(_sampling([mine[s] for s in shared]), _sampling([base[s] for s in shared]))
+    if len(gaps) > 1:
+        error = combine_errors(error, _spread(gaps))
+    interval = symmetric_interval(float(np.mean(gaps)), error, level=mine[shared[0]].level, method="")
+    return float(np.mean(gaps)), interval.low, interval.high
+
+
+def _verdict(mine: dict[str, MetricResult], base: dict[str, MetricResult]) -> str:
+    if mine and all(seed in base and base[seed].point == mine[seed].point for seed in mine):
+        return "identical to baseline"
+    found = difference(mine, base)
+    if found is None:
+        return "no shared seed"
+    gap, low, high = found
+    words = f"{gap:+.3g} [{low:+.3g}, {high:+.3g}]"
+    if low <= 0 <= high:
+        return f"{words}: {NOT_DISTINGUISHABLE}"
+    direction = next(iter(mine.values())).direction
+    return f"{words}: {'better' if (gap < 0) == (direction == 'lower') else 'worse'}"
+
+
+def _spread(values: Sequence[float]) -> StandardError:
+    return StandardError(float(np.std(values, ddof=1)) / math.sqrt(len(values)), len(values) - 1)
+
+
+def _sampling(results: Sequence[MetricResult]) -> StandardError:
+    """Return the error one seed's interval tells of, averaged over seeds in variance."""
+    freedom = max(1, results[0].n["real_patients"] - 1)
+    z = symmetric_interval(0.0, StandardError(1.0, freedom), level=results[0].level, method="").high
+    halves = [(float(each.high or 0) - float(each.low or 0)) / 2 for each in results]
+    return StandardError(float(np.sqrt(np.mean(np.square(halves)))) / z, freedom)
+
+
+def _by_seed(pairs: Runs, metric: str) -> dict[str, MetricResult]:
+    return {run.tags["sbldm.seed"]: results[metric] for run, results in pairs}
+
+
+def _yardsticks(results: dict[str, MetricResult]) -> dict[str, MetricResult]:
+    lead = next(key for key in results if key.startswith("eval/fd_")).removeprefix("eval/")
+    return {kind: results[f"{kind}/{lead}"] for kind in YARDSTICKS if f"{kind}/{lead}" in results}

@@ -1,0 +1,186 @@
+"""Exactly the planned trials, however many workers there are and whenever they are killed.
+
+A worker holds a file lock on its trial for life. The kernel frees it at death, so a trial that is RUNNING but not locked
+has lost its worker: it is marked FAIL and a copy waits in its place. No heartbeat, no clock.
+"""
+
+import fcntl
+import os
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy import Engine, event
+
+from sbldm.errors import RunError, StorageError
+
+MOST_RETRIES = 3
+STOPPED = "stopped"
+ERROR = "error"
+LOCK_SECONDS = 60
+
+
+@dataclass(frozen=True)
+class Lease:
+    """A trial that this process has taken, and the lock that says so."""
+
+    trial: optuna.Trial
+    descriptor: int
+
+    @property
+    def attributes(self) -> dict[str, Any]:
+        """Return what is known of the trial: its cell, seed, and the run it may go on with."""
+        return dict(self.trial.user_attrs)
+
+
+class TrialQueue:
+    """The trials of one study in an Optuna database.
+
+    Args:
+        home: folder of ``optuna.db`` and of the locks.
+        name: of the Optuna study; made on first use.
+    """
+
+    def __init__(self, home: Path, name: str) -> None:
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        self._locks = home / "locks" / name
+        self._locks.mkdir(parents=True, exist_ok=True)
+        with self._mutex():
+            self.study = optuna.create_study(
+                storage=_open_storage(home), study_name=name, load_if_exists=True, direction="minimize"
+            )
+
+    def check_same(self, facts: Mapping[str, str]) -> None:
+        """Remember what decides this study's numbers, or refuse to mix two kinds of them in one study.
+
+        Raises:
+            RunError: names each fact that differs from the stored one.
+        """
+        with self._mutex():
+            stored = self.study.user_attrs.get("facts")
+            if stored is None:
+                self.study.set_user_attr("facts", dict(facts))
+                return
+        odd = sorted(key for key in {*stored, *facts} if stored.get(key) != facts.get(key))
+        if odd:
+            told = "; ".join(f"{key} was {stored.get(key)}, is {facts.get(key)}" for key in odd[:5])
+            raise RunError(
+                f"study {self.study.study_name!r} was begun with other settings ({told});"
+                " give this one another name with --name"
+            )
+
+    def enqueue(self, planned: Sequence[Mapping[str, Any]]) -> None:
+        """Queue each planned trial once, whatever has been queued before; ``key`` and ``seed`` name a trial."""
+        with self._mutex():
+            known = {_name(trial) for trial in self.study.get_trials(deepcopy=False)}
+            for attributes in planned:
+                if (attributes["key"], attributes["seed"]) not in known:
+                    self.study.enqueue_trial({}, user_attrs=dict(attributes))
+
+    def next(self) -> Lease | None:
+        """Take the next waiting trial, or None when all are taken or done."""
+        with self._mutex():
+            self._reconcile()
+            if not self._in_state(TrialState.WAITING):
+                return None
+            trial = self.study.ask()
+            descriptor = self._try_lock(trial.number)
+            assert descriptor is not None, "the mutex is held, so no other process can have this new trial's lock"
+            return Lease(trial, descriptor)
+
+    def complete(self, lease: Lease, value: float) -> None:
+        """Store a trial's value and free its lock."""
+        self.study.tell(lease.trial, value)
+        os.close(lease.descriptor)
+
+    def fail(self, lease: Lease, reason: str, *, retry: bool) -> None:
+        """Mark a trial as failed; ``retry`` lets a copy take its place when the queue is next asked."""
+        lease.trial.set_user_attr(STOPPED if retry else ERROR, reason)
+        self.study.tell(lease.trial, state=TrialState.FAIL)
+        os.close(lease.descriptor)
+
+    def counts(self) -> dict[str, int]:
+        """Return how many planned trials are complete, running, waiting, or failed for good."""
+        failed = [trial for trial in self._in_state(TrialState.FAIL) if ERROR in trial.user_attrs]
+        states = {name: len(self._in_state(TrialState[name])) for name in ("COMPLETE", "RUNNING", "WAITING")}
+        return states | {"FAILED": len(failed)}
+
+    def abandoned_runs(self) -> list[str]:
+        """Return the tracked runs of failed trials, each of which a copy may go on with."""
+        return [str(t.user_attrs["run"]) for t in self._in_state(TrialState.FAIL) if "run" in t.user_attrs]
+
+    def _reconcile(self) -> None:
+        for trial in self._in_state(TrialState.RUNNING):
+            descriptor = self._try_lock(trial.number)
+            if descriptor is not None:
+                if self.study.get_trials(deepcopy=False)[trial.number].state == TrialState.RUNNING:
+                    self.study.tell(trial.number, state=TrialState.FAIL)
+                os.close(descriptor)
+        trials = self.study.get_trials(deepcopy=False)
+        replaced = {trial.user_attrs.get("retry_of") for trial in trials}
+        for trial in trials:
+            if trial.state == TrialState.FAIL and ERROR not in trial.user_attrs and trial.number not in replaced:
+                self._requeue(trial)
+
+    def _requeue(self, trial: FrozenTrial) -> None:
+        crashes = int(trial.user_attrs.get("crashes", 0)) + (STOPPED not in trial.user_attrs)
+        if crashes > MOST_RETRIES:
+            warnings.warn(f"trial {trial.number} died {crashes} times and is given up", RuntimeWarning, stacklevel=2)
+            return
+        kept = {key: value for key, value in trial.user_attrs.items() if key != STOPPED}
+        self.study.enqueue_trial({}, user_attrs=kept | {"retry_of": trial.number, "crashes": crashes})
+
+    def _in_state(self, state: TrialState) -> list[FrozenTrial]:
+        return self.study.get_trials(deepcopy=False, states=(state,))
+
+    def _try_lock(self, number: int) -> int | None:
+        descriptor = os.open(self._locks / f"trial-{number}.lock", os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(descriptor)
+            return None
+        return descriptor
+
+    @contextmanager
+    def _mutex(self) -> Iterator[None]:
+        descriptor = os.open(self._locks / "study.lock", os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(descriptor)
+
+
+def _name(trial: FrozenTrial) -> tuple[str, int]:
+    return trial.user_attrs["key"], trial.user_attrs["seed"]
+
+
+def _open_storage(home: Path) -> optuna.storages.RDBStorage:
+    path = home.resolve() / "optuna.db"
+    try:
+        storage = optuna.storages.RDBStorage(f"sqlite:///{path}")
+    except Exception as error:  # sqlalchemy and alembic each have a family of their own
+        raise StorageError(f"{path}: not usable as an Optuna database ({str(error).splitlines()[0]})") from error
+    _serialise_writers(storage.engine)
+    return storage
+
+
+def _serialise_writers(engine: Engine) -> None:
+    """Let each transaction take SQLite's write lock at its start, so that no two read the same state and both write."""
+    engine.dispose()
+
+    @event.listens_for(engine, "connect")
+    def _configure(connection: Any, _: Any) -> None:  # noqa: ANN401
+        connection.isolation_level = None
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute(f"PRAGMA busy_timeout={LOCK_SECONDS * 1000}")
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Any) -> None:  # noqa: ANN401
+        connection.exec_driver_sql("BEGIN IMMEDIATE")

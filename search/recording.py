@@ -1,0 +1,97 @@
+"""An experiment's events on their way to a tracker; the watcher behind sees them all the same."""
+
+import platform
+import subprocess
+from collections.abc import Generator
+from importlib import metadata
+
+from evaluation import MetricResult
+from sbldm import __version__
+from sbldm.errors import DivergedError
+from sbldm.training import StepRecord
+from search.config import ExperimentConfig, flatten
+from search.events import Event, ExperimentResult, StageFinished
+from search.tracking import Artifact, Document, Params, Picture, Scalar, Tags, Tracker
+
+EVERY = 10
+PACKAGES = "torch", "numpy", "scipy", "monai", "timm", "mlflow", "optuna"
+
+
+def record_run(
+    config: ExperimentConfig, events: Generator[Event, None, ExperimentResult], tracker: Tracker
+) -> Generator[Event, None, ExperimentResult]:
+    """Pass the events on, log them, and close the run with its true status."""
+    tracker.log(Params(flatten(config.public())))
+    tracker.log(Document("config.json", config.public()))
+    tracker.log(Tags(environment()))
+    try:
+        result = yield from _follow(events, tracker)
+    except (KeyboardInterrupt, GeneratorExit):
+        tracker.finish("KILLED")
+        raise
+    except BaseException as error:
+        tracker.log(Tags({"sbldm.failure": "diverged" if isinstance(error, DivergedError) else type(error).__name__}))
+        tracker.finish("FAILED")
+        raise
+    log_result(result, tracker)
+    tracker.finish("FINISHED")
+    return result
+
+
+def log_result(result: ExperimentResult, tracker: Tracker) -> None:
+    """Log every number with both ends of its interval, the pictures and the model."""
+    for name, measured in result.results.items():
+        for item in _scalars(name, measured):
+            tracker.log(item)
+    for name, value in result.numbers.items():
+        tracker.log(Scalar(name, value))
+    tracker.log(Tags({f"sbldm.{name}": digest for name, digest in result.digests.items()}))
+    tracker.log(Document("results.json", {name: each.to_json() for name, each in result.results.items()}))
+    for name, path in result.pictures.items():
+        tracker.log(Picture(name, path))
+    for path in sorted(result.model.glob("*")):
+        if path.name == "model.json" or path.suffix == ".safetensors":
+            tracker.log(Artifact(path, "model"))
+
+
+def environment() -> dict[str, str]:
+    """Return versions and the code's revision; nothing that names a person or a place."""
+    versions = {f"version.{name}": metadata.version(name) for name in PACKAGES}
+    return {"sbldm.version": __version__, "git.revision": _revision(), "version.python": platform.python_version()} | (
+        versions
+    )
+
+
+def _follow(
+    events: Generator[Event, None, ExperimentResult], tracker: Tracker
+) -> Generator[Event, None, ExperimentResult]:
+    while True:
+        try:
+            event = next(events)
+        except StopIteration as finished:
+            result: ExperimentResult = finished.value
+            return result
+        _log(event, tracker)
+        yield event
+
+
+def _log(event: Event, tracker: Tracker) -> None:
+    if isinstance(event, StepRecord) and (event.step % EVERY == 0 or event.step == event.steps):
+        for name in ("loss", "learning_rate", "gradient_norm"):
+            tracker.log(Scalar(f"{event.stage}/{name}", float(getattr(event, name)), event.step))
+    elif isinstance(event, StageFinished):
+        tracker.log(Scalar(f"seconds/{event.stage}", event.seconds))
+
+
+def _scalars(name: str, measured: MetricResult) -> list[Scalar]:
+    ends = {name: measured.point, f"{name}_low": measured.low, f"{name}_high": measured.high}
+    return [Scalar(key, value) for key, value in ends.items() if value is not None]
+
+
+def _revision() -> str:
+    command = ["git", "describe", "--always", "--dirty", "--abbrev=12"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=5, check=True)  # noqa: S603
+    except (OSError, subprocess.SubprocessError):
+        return "unknown"
+    return done.stdout.strip()

@@ -1,0 +1,110 @@
+"""One tracked run at a time: train it, open it again, sample and evaluate what it trained."""
+
+import tempfile
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sbldm.errors import RunError
+from sbldm.model import LatentDiffusion
+from search.cache import Cache
+from search.config import ExperimentConfig, build_config, override
+from search.events import Event, ExperimentResult
+from search.experiment import evaluate_model, run_experiment
+from search.recording import log_result, record_run
+from search.sampling import Samples, sample_stage
+from search.stages import Prepared, Trained, data_stage, recall_data
+from search.tracking import MlflowStore, RunRecord
+
+COSTS = ("train_seconds", "seconds_per_step", "peak_memory_bytes")
+
+
+@dataclass(frozen=True, eq=False)
+class OpenedRun:
+    """A tracked run with its settings and its trained model."""
+
+    record: RunRecord
+    config: ExperimentConfig
+    trained: Trained
+
+
+def train_run(
+    config: ExperimentConfig, *, name: str, cache: Cache, store: MlflowStore
+) -> Generator[Event, None, tuple[str, ExperimentResult]]:
+    """Train and evaluate one experiment as a tracked run, and return its id with the result."""
+    run_id = store.start(name, kind="run")
+    result = yield from record_run(config, run_experiment(config, cache), store.tracker(run_id))
+    return run_id, result
+
+
+def open_run(prefix: str, *, cache: Cache, store: MlflowStore, changes: Mapping[str, Any] | None = None) -> OpenedRun:
+    """Return a finished run; its model comes from the cache, or from the tracker where the cache is gone.
+
+    Args:
+        prefix: the run's id or its unique beginning.
+        cache: of stage outputs.
+        store: where the run is tracked.
+        changes: settings to change, such as where the data now lie.
+
+    Raises:
+        RunError: no such run, or it holds no model.
+    """
+    record = store.find(prefix)
+    config = build_config(store.document(record.run_id, "config.json"))
+    config = override(config, changes or {})
+    if "sbldm.network" not in record.tags:
+        raise RunError(f"run {record.run_id[:8]} ({record.name}) holds no model: it is {record.status}")
+    costs = {name: record.metrics[f"cost/{name}"] for name in COSTS}
+    digest, untrained = record.tags["sbldm.network"], record.tags["sbldm.untrained"]
+    model, directory = _load_model(record, digest, cache, store)
+    return OpenedRun(record, config, Trained(model, directory, digest, untrained, costs))
+
+
+def sample_run(run: OpenedRun, count: int, *, seed: int, cache: Cache) -> Generator[Event, None, Samples]:
+    """Return new slices of a run's model, by the run's own sampler."""
+    return (
+        yield from sample_stage(
+            run.trained.model,
+            run.trained.digest,
+            sampler=run.config.sampler,
+            count=count,
+            seed=seed,
+            batch=run.config.evaluation.batch,
+            cache=cache,
+            device=run.config.device,
+        )
+    )
+
+
+def evaluate_run(run: OpenedRun, *, cache: Cache, store: MlflowStore) -> Generator[Event, None, ExperimentResult]:
+    """Measure a run's model, and add what is found to the run."""
+    prepared = yield from _find_data(run, cache)
+    result = yield from evaluate_model(run.config, prepared, run.trained, cache)
+    tracker = store.tracker(run.record.run_id)
+    log_result(result, tracker)
+    tracker.finish("FINISHED")
+    return result
+
+
+def _find_data(run: OpenedRun, cache: Cache) -> Generator[Event, None, Prepared]:
+    prepared = recall_data(run.record.tags["sbldm.data_entry"], cache)
+    if prepared is None:
+        prepared = yield from data_stage(run.config, cache)
+    if prepared.data.split_digest != run.record.tags["sbldm.split"]:
+        raise RunError(
+            f"run {run.record.run_id[:8]} was trained on another split of the patients"
+            f" ({run.record.tags['sbldm.split']}, now {prepared.data.split_digest});"
+            " its test patients may have been trained on: give it the data it was trained with"
+        )
+    return prepared
+
+
+def _load_model(record: RunRecord, digest: str, cache: Cache, store: MlflowStore) -> tuple[LatentDiffusion, Path]:
+    entry = cache.entry("diffusion", digest)
+    if entry.meta() is not None:
+        return LatentDiffusion.load(entry.directory), entry.directory
+    fetched = entry.directory / "fetched"
+    with tempfile.TemporaryDirectory() as folder:
+        LatentDiffusion.load(store.fetch(record.run_id, "model", Path(folder))).save(fetched)
+    return LatentDiffusion.load(fetched), fetched

@@ -1,0 +1,10 @@
+"""The questions that are ready to be asked; each is one file and one line here."""
+
+from search.studies.cutmix import CUTMIX
+from search.studies.early_stop import EARLY_STOP
+from search.studies.frequency import FREQUENCY
+from search.studies.gamma import GAMMA
+from search.study import register
+
+for _study in (GAMMA, FREQUENCY, CUTMIX, EARLY_STOP):
+    register(_study)

@@ -1,0 +1,32 @@
+"""The record of runs: a stream of small items, and the one class that takes them to MLflow."""
+
+from search.tracking.items import (
+    Artifact,
+    Document,
+    LogItem,
+    MemoryTracker,
+    Params,
+    Picture,
+    RunRecord,
+    Scalar,
+    Status,
+    Tags,
+    Tracker,
+)
+from search.tracking.mlflow_store import MlflowStore, MlflowTracker
+
+__all__ = [
+    "Artifact",
+    "Document",
+    "LogItem",
+    "MemoryTracker",
+    "MlflowStore",
+    "MlflowTracker",
+    "Params",
+    "Picture",
+    "RunRecord",
+    "Scalar",
+    "Status",
+    "Tags",
+    "Tracker",
+]
