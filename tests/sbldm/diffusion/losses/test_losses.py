@@ -134,6 +134,16 @@ def test_min_snr_weights_follow_their_formulas() -> None:
         assert_close(weighted, weights[prediction] * off.square().mean((1, 2, 3)))
 
 
+def test_the_frequency_term_clips_at_five_unless_told_otherwise() -> None:
+    clean, noise, off = case()
+    terms = [
+        loss.frequency_term(guess(clean, noise, off, "x0"), clean, noise, LEVELS, SCHEDULE)
+        for loss in (Radial(), Radial(snr_clip=5), Radial(snr_clip=6))
+    ]
+    assert torch.equal(terms[0], terms[1])
+    assert terms[2][0] == pytest.approx(float(terms[1][0]) * 6 / 5)
+
+
 def test_the_loss_adds_weight_times_the_frequency_term() -> None:
     clean, noise, off = case()
     loss = Radial(weight=0.25, power=1.5)

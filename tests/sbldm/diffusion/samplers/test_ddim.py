@@ -41,6 +41,7 @@ def test_the_walk_agrees_with_a_plain_rewriting_of_the_paper(steps: int, eta: fl
             x = x + sigma * torch.randn(6, generator=draws).double().numpy()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("prediction, theirs", [("eps", "epsilon"), ("v", "v_prediction"), ("x0", "sample")])
 @pytest.mark.parametrize("steps", [10, 50])
 def test_the_walk_agrees_with_diffusers(prediction: str, theirs: str, steps: int, gaussian: Any) -> None:

@@ -84,10 +84,10 @@ def test_random_samples_have_the_mean_and_spread_of_the_data(rival: SamplerSpec,
     if not is_stochastic(rival, gaussian):
         pytest.skip("its every value is tested instead")
     noise = start(8, 2000)
-    end = walk(with_steps(rival, 500), gaussian.denoiser(FINE), noise, range(8))[-1].clean
-    # 16000 draws: standard errors 0.004 and 0.003; 500 steps leave the spread 0.008 short
+    end = walk(with_steps(rival, 250), gaussian.denoiser(FINE), noise, range(8))[-1].clean
+    # 16000 draws: standard errors 0.004 and 0.003; 250 steps leave the spread 0.016 short
     assert float(end.mean()) == pytest.approx(gaussian.mean, abs=0.015)
-    assert float(end.std()) == pytest.approx(gaussian.sd, abs=0.015)
+    assert float(end.std()) == pytest.approx(gaussian.sd, abs=0.025)
 
 
 @every_sampler

@@ -65,6 +65,7 @@ def test_a_full_walk_of_levels_has_no_nan(kind: str, terminal: str) -> None:
 def test_terminal_decides_where_the_walk_ends(kind: str) -> None:
     assert build(kind, "zero").alpha_bar[-1] == 0
     assert build(kind, "zero").is_zero_terminal
+    assert float(build(kind, "zero").alpha_bar[1]) == pytest.approx(float(build(kind, "free").alpha_bar[1]), rel=1e-12)
     assert not build(kind, "free").is_zero_terminal
     assert float(build(kind, "match").alpha_bar[-1]) == pytest.approx(LINEAR_END, rel=1e-9)
 
@@ -76,6 +77,7 @@ def test_log_snr_is_the_logarithm_of_signal_over_noise(kind: str) -> None:
     assert_close(schedule.log_snr[1:].sigmoid(), schedule.alpha_bar[1:], rtol=1e-9, atol=0)
 
 
+@pytest.mark.slow
 def test_zero_terminal_agrees_with_diffusers() -> None:
     scheduling = pytest.importorskip("diffusers.schedulers.scheduling_ddim")
     free, zero = build("linear", "free"), build("linear", "zero")
