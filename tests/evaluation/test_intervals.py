@@ -82,6 +82,13 @@ def test_the_mean_interval_covers_where_slices_hang_together(method):
     assert naive / trials < 0.75
 
 
+def test_with_few_patients_the_normal_form_has_students_width():
+    scores = np.random.default_rng(0).standard_normal(6)
+    limits = mean_interval(scores, np.arange(6), method="normal", replicates=40_000)
+    reach = stats.t.ppf(0.975, 5) * stats.sem(scores)
+    assert limits.high - limits.low == pytest.approx(2 * reach, rel=0.02)  # 40 000 replicates: 0.4 % on the sd
+
+
 def test_wilson_of_single_rows_is_wilsons():
     hits = np.array([1.0] * 7 + [0.0] * 13)
     limits = proportion_interval(hits, np.arange(20))
@@ -93,5 +100,6 @@ def test_wilson_of_single_rows_is_wilsons():
 def test_a_share_of_one_keeps_an_interval_that_counts_patients():
     few = proportion_interval(np.ones(50), np.arange(50) // 10)
     many = proportion_interval(np.ones(50), np.arange(50))
+    assert few == proportion_interval(np.ones(5), np.arange(5))
     assert few.high == many.high == 1
     assert few.low < many.low < 1

@@ -90,6 +90,31 @@ def test_lite0_sees_slight_noise_far_beyond_the_change_of_patients(make_images, 
     assert noisy > 5 * floor
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(("picture", "classes"), [("chelsea", {281, 282, 285}), ("coffee", {504, 967})])
+def test_the_weights_stand_in_their_places(picture, classes):
+    """A cat is a tabby, tiger or Egyptian cat, and a cup of coffee a mug or an espresso, in ImageNet's numbering."""
+    import skimage.data
+
+    pixels = torch.from_numpy(getattr(skimage.data, picture)()).permute(2, 0, 1).unsqueeze(0).float() / 255
+    side = min(pixels.shape[-2:])
+    middle = pixels[..., (pixels.shape[-1] - side) // 2 :][..., :side, :side]
+    network = lite0.lite0_network(lite0.installed_weights(), "cpu")
+    assert int(network(lite0.prepare_lite0(middle)).argmax()) in classes
+
+
+@pytest.mark.slow
+def test_the_input_is_scaled_as_timm_declares():
+    from timm.data import resolve_model_data_config
+
+    declared = resolve_model_data_config(lite0.lite0_network(lite0.installed_weights(), "cpu"))
+    prepared = lite0.prepare_lite0(torch.full((1, 3, 20, 20), 0.8))
+    expected = (0.8 - torch.tensor(declared["mean"])) / torch.tensor(declared["std"])
+    torch.testing.assert_close(prepared.mean((0, 2, 3)), expected)
+    assert prepared.shape[1:] == declared["input_size"]
+    assert declared["interpolation"] == "bicubic"
+
+
 def test_every_name_of_the_wheel_has_its_place():
     names = ["_conv_stem.weight", "_bn1.bias", "_fc.bias", "_blocks.0._project_conv.weight", "_blocks.15._bn2.weight"]
     assert list(lite0.rename_weights(dict.fromkeys(names, 0))) == [
