@@ -9,7 +9,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from sbldm.data import AnySource, PhantomSpec, PrepareSpec, SplitSpec
 from sbldm.diffusion import AnyLoss, AnySampler, AnySchedule, CutMixSpec, Prediction, check_prediction
-from sbldm.diffusion.losses.mse import Mse
+from sbldm.diffusion.losses.mse import MeanSquaredError
 from sbldm.diffusion.samplers.ddim import Ddim
 from sbldm.diffusion.schedules.linear import Linear
 from sbldm.errors import ConfigError
@@ -55,7 +55,7 @@ class ExperimentConfig(Spec):
     network: AnyNetwork = UNet()
     schedule: AnySchedule = Linear()
     prediction: Prediction = "x0"
-    loss: AnyLoss = Mse()
+    loss: AnyLoss = MeanSquaredError()
     cutmix: CutMixSpec = CutMixSpec()
     training: TrainingSpec = TrainingSpec(steps=1000)
     sampler: AnySampler = Ddim()

@@ -48,10 +48,9 @@ QUICK: dict[str, Any] = {
 }
 LAPTOP: dict[str, Any] = QUICK | {
     "data": {"kind": "phantom", "patients": 240, "slices": 12},
-    "autoencoder": QUICK["autoencoder"] | {"latent_channels": 8, "downsample": 4, "hidden_dims": [32, 64]},
     "autoencoder_training": QUICK["autoencoder_training"] | {"steps": 3000, "ema_decay": 0.999},
-    "network": {"kind": "unet", "model_channels": 32, "channel_mult": [1, 2, 4], "num_res_blocks": 1},
-    "training": QUICK["training"] | {"steps": 20000, "warmup_steps": 200, "learning_rate": 1.5e-3},
+    "network": QUICK["network"] | {"model_channels": 64},
+    "training": QUICK["training"] | {"steps": 12000, "warmup_steps": 200, "learning_rate": 1e-3, "ema_decay": 0.9995},
     "sampler": {"kind": "ddim", "steps": 50},
     "evaluation": {"samples": 500},
 }

@@ -1,0 +1,174 @@
+"""Volumes to slices: one range, one size, one split; patients become numbers."""
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int64, UInt8
+from pydantic import Field, model_validator
+from torch import Tensor
+from torch.nn import functional
+
+from sbldm.data.slices import PreparedData, SliceSet
+from sbldm.data.sources.base import SourceSpec
+from sbldm.data.split import PARTS, SplitSpec, split_subjects
+from sbldm.data.subject import Subject
+from sbldm.data.volume import Volume
+from sbldm.errors import DataError
+from sbldm.spec import Spec
+
+
+class PrepareSpec(Spec):
+    """Say how volumes become slices."""
+
+    size: int = Field(default=64, ge=16, le=1024)
+    """Height and width of a slice."""
+    low_percentile: float = Field(default=0.5, ge=0, lt=50)
+    """Of the foreground voxels of a volume: what is at or below it becomes -1."""
+    high_percentile: float = Field(default=99.5, gt=50, le=100)
+    """What is at or above it becomes 1."""
+    minimum_foreground: float = Field(default=0.05, ge=0, lt=1)
+    """Slices with a smaller share of foreground are dropped, and counted."""
+    slices_per_subject: int | None = Field(default=None, ge=1)
+    """Keep so many of a patient's slices, evenly spread; None keeps all."""
+
+    @model_validator(mode="after")
+    def _percentiles_ascend(self) -> "PrepareSpec":
+        if not self.low_percentile < self.high_percentile:
+            raise ValueError(
+                f"low_percentile must be below high_percentile, but got {self.low_percentile} and {self.high_percentile}"
+            )
+        return self
+
+
+@dataclass(frozen=True)
+class PrepareStep:
+    """One patient more is prepared; the last step carries the data."""
+
+    done: int
+    total: int
+    dropped_slices: int
+    data: PreparedData | None = None
+
+
+@dataclass(frozen=True)
+class _Patient:
+    images: Float[Tensor, "n 1 h w"]
+    labels: UInt8[Tensor, "n h w"]
+    positions: Float[Tensor, " n"]
+    dropped: int
+
+
+def prepare_steps(source: SourceSpec, *, prepare: PrepareSpec, split: SplitSpec) -> Iterator[PrepareStep]:
+    """Read and prepare one patient after the other; the last step carries the data.
+
+    Raises:
+        DataError: a file is unsuitable, no slice is left, or one slice is in two parts of the split.
+    """
+    subjects = source.subjects()
+    parts = split_subjects([subject.id for subject in subjects], split)
+    done: dict[str, _Patient] = {}
+    for subject in subjects:
+        done[subject.id] = _prepare_patient(source.read(subject), subject, prepare)
+        dropped = sum(patient.dropped for patient in done.values())
+        if len(done) < len(subjects):
+            yield PrepareStep(len(done), len(subjects), dropped)
+    names = source.label_names
+    sets = {part: _join([done[id_] for id_ in getattr(parts, part)], names) for part in PARTS}
+    _refuse_shared_slices(sets)
+    yield PrepareStep(len(done), len(done), dropped, PreparedData(**sets, split_digest=parts.digest))
+
+
+def prepare_data(source: SourceSpec, *, prepare: PrepareSpec, split: SplitSpec) -> PreparedData:
+    """Return the prepared data, without word of the progress."""
+    for step in prepare_steps(source, prepare=prepare, split=split):
+        data = step.data
+    assert data is not None, "the last step carries the data"
+    return data
+
+
+def _prepare_patient(volume: Volume, subject: Subject, spec: PrepareSpec) -> _Patient:
+    if volume.image.min() == volume.image.max():
+        raise DataError(f"{subject.id}: a volume must show something, but every voxel is {float(volume.image.min()):.6g}")
+    scaled = _scale(volume.image, spec)
+    labels = torch.zeros_like(scaled, dtype=torch.uint8) if volume.labels is None else volume.labels
+    shown = (scaled > -0.9).flatten(1).float().mean(1)
+    kept = (shown >= max(spec.minimum_foreground, 1e-9)).nonzero().flatten()
+    chosen = kept if spec.slices_per_subject is None else _spread(kept, spec.slices_per_subject)
+    return _Patient(
+        images=_resize(_square(scaled[chosen], -1.0), spec.size)[:, None].clamp(-1, 1),
+        labels=_resize_labels(_square(labels[chosen], 0), spec.size),
+        positions=volume.position[chosen],
+        dropped=len(scaled) - len(kept),
+    )
+
+
+def _scale(image: Float[Tensor, "z h w"], spec: PrepareSpec) -> Float[Tensor, "z h w"]:
+    """Map the volume's own percentiles, taken over what is brighter than its darkest value, to [-1, 1]."""
+    values = image.double()
+    foreground = values[values > values.min()]
+    low, high = (_percentile(foreground, share) for share in (spec.low_percentile, spec.high_percentile))
+    if low >= high:
+        low, high = values.min(), values.max()
+    bottom = torch.minimum(low, values.min()) if spec.low_percentile == 0 else low
+    return (((values - bottom) / (high - bottom)).clamp(0, 1) * 2 - 1).float()
+
+
+def _percentile(values: Tensor, share: float) -> Tensor:
+    rank = 1 + round(share / 100 * (len(values) - 1))
+    return values.kthvalue(rank).values
+
+
+def _spread(kept: Int64[Tensor, " n"], count: int) -> Int64[Tensor, " m"]:
+    if len(kept) <= count:
+        return kept
+    return kept[torch.linspace(0, len(kept) - 1, count).round().long()]
+
+
+def _square(slices: Tensor, fill: float) -> Tensor:
+    """Pad the shorter side evenly."""
+    height, width = slices.shape[-2:]
+    side = max(height, width)
+    top, left = (side - height) // 2, (side - width) // 2
+    return functional.pad(slices, (left, side - width - left, top, side - height - top), value=fill)
+
+
+def _resize(slices: Float[Tensor, "n h w"], size: int) -> Float[Tensor, "n size size"]:
+    if slices.shape[-1] == size or len(slices) == 0:
+        return slices.reshape(len(slices), size, size)
+    resized = functional.interpolate(slices[:, None], size=(size, size), mode="bilinear", antialias=True)
+    return resized[:, 0]
+
+
+def _resize_labels(labels: UInt8[Tensor, "n h w"], size: int) -> UInt8[Tensor, "n size size"]:
+    """Give each pixel the class with the largest share of its area."""
+    if labels.shape[-1] == size or len(labels) == 0:
+        return labels.reshape(len(labels), size, size)
+    classes = int(labels.max()) + 1
+    shares = torch.stack([_resize((labels == value).float(), size) for value in range(classes)])
+    return shares.argmax(0).to(torch.uint8)
+
+
+def _join(patients: list[_Patient], label_names: tuple[str, ...]) -> SliceSet:
+    counts = torch.tensor([len(patient.images) for patient in patients])
+    return SliceSet(
+        images=torch.cat([patient.images for patient in patients]),
+        labels=torch.cat([patient.labels for patient in patients]),
+        subjects=torch.arange(len(patients)).repeat_interleave(counts),
+        positions=torch.cat([patient.positions for patient in patients]),
+        label_names=label_names,
+    )
+
+
+def _refuse_shared_slices(sets: Mapping[str, SliceSet]) -> None:
+    """Refuse an identical slice in two parts: it would be trained on and tested on."""
+    owner: dict[str, str] = {}
+    for part, slices in sets.items():
+        for image in slices.images:
+            digest = hashlib.sha256(image.numpy().data).hexdigest()
+            if owner.setdefault(digest, part) != part:
+                raise DataError(
+                    f"a slice must be in one part of the split, but one is in {owner[digest]} and {part};"
+                    " one patient may be there under two names"
+                )

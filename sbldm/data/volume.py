@@ -1,0 +1,46 @@
+"""One patient's images as a source reads them."""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor
+
+from sbldm.errors import DataError
+
+
+@dataclass(frozen=True)
+class Volume:
+    """One patient, slices first, before any preparation.
+
+    Attributes:
+        image: raw intensities, float32, any finite range.
+        labels: 0 background, 1.. classes; None when the source is unlabelled.
+        spacing_mm: between slices, between rows, between columns.
+        position: where each slice lies along the slice axis, in [-1, 1].
+    """
+
+    image: Float[Tensor, "z h w"]
+    labels: UInt8[Tensor, "z h w"] | None
+    spacing_mm: tuple[float, float, float]
+    position: Float[Tensor, " z"]
+
+    def __post_init__(self) -> None:
+        """Refuse arrays that disagree."""
+        if self.image.ndim != 3 or 0 in self.image.shape:
+            raise DataError(f"a volume must be slices x rows x columns, but got {tuple(self.image.shape)}")
+        if self.labels is not None and self.labels.shape != self.image.shape:
+            raise DataError(
+                f"labels must have the image's shape {tuple(self.image.shape)}, but got {tuple(self.labels.shape)}"
+            )
+        if self.position.shape != self.image.shape[:1]:
+            raise DataError(
+                f"there must be one position per slice, but got {len(self.position)} for {len(self.image)} slices"
+            )
+        if not min(self.spacing_mm) > 0:
+            raise DataError(f"spacing must be above 0 mm, but got {self.spacing_mm}")
+
+
+def even_positions(slices: int) -> Float[Tensor, " z"]:
+    """Return positions from -1 to 1 for evenly spaced slices; a lone slice lies at 0."""
+    return torch.linspace(-1, 1, slices) if slices > 1 else torch.zeros(1)
