@@ -13,7 +13,11 @@ from sbldm.errors import RunError
 from search.study import Study
 from search.tracking import MlflowStore, RunRecord
 
-YARDSTICKS = {"floor": "real against real (floor)", "reconstruction": "reconstructions", "untrained": "untrained network"}
+YARDSTICKS = {
+    "floor": "real against real (floor)",
+    "reconstruction": "reconstructions",
+    "untrained": "untrained network",
+}
 NOT_DISTINGUISHABLE = "not distinguishable from baseline"
 Runs = Sequence[tuple[RunRecord, dict[str, MetricResult]]]
 
@@ -63,7 +67,8 @@ class AblationTable:
 
     def _caption(self) -> str:
         return (
-            f"{describe_results(list(self.rows[0].results.values()))} Means over seeds; all seeds share one autoencoder."
+            f"{describe_results(list(self.rows[0].results.values()))} Means over seeds;"
+            " all seeds share one autoencoder."
             " The last column is the mean difference to the baseline over shared seeds; its interval treats the two"
             " sampling errors as independent, which is cautious, since both are compared with the same real slices."
             " A distance at this n is biased upwards alike in all rows: compare rows, not tables."
@@ -79,10 +84,14 @@ def tabulate(study: Study, name: str, store: MlflowStore) -> AblationTable:
     Raises:
         RunError: none has finished.
     """
-    runs = [(run, store.results(run.run_id)) for run in store.runs(study=name, kind="trial") if run.status == "FINISHED"]
+    runs = [
+        (run, store.results(run.run_id)) for run in store.runs(study=name, kind="trial") if run.status == "FINISHED"
+    ]
     if not runs:
         raise RunError(f"study {name!r} has no finished trial; run `sbldm search --study {study.name}` first")
-    by_cell = {cell.label: [pair for pair in runs if pair[0].tags["sbldm.cell"] == cell.label] for cell in study.cells()}
+    by_cell = {
+        cell.label: [pair for pair in runs if pair[0].tags["sbldm.cell"] == cell.label] for cell in study.cells()
+    }
     base = by_cell.get(study.baseline, [])
     rows = tuple(_row(label, pairs, base) for label, pairs in by_cell.items() if pairs)
     return AblationTable(name, study.question, study.baseline, rows, _yardsticks(runs[0][1]))
@@ -114,9 +123,7 @@ def over_seeds(results: Sequence[MetricResult]) -> MetricResult:
     )
 
 
-def difference(
-    mine: dict[str, MetricResult], base: dict[str, MetricResult]
-) -> tuple[float, float, float] | None:
+def difference(mine: dict[str, MetricResult], base: dict[str, MetricResult]) -> tuple[float, float, float] | None:
     """Return the mean difference over the seeds both have, and both ends of its interval."""
     shared = sorted(mine.keys() & base.keys())
     if not shared or any(each[seed].low is None for each in (mine, base) for seed in shared):

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
@@ -20,7 +20,6 @@ from sbldm.spec import Spec, did_you_mean
 from sbldm.training import DeviceName, TrainingSpec
 
 PRIVATE = "private"
-C = TypeVar("C", bound=Spec)
 
 
 class EvaluationSpec(Spec):
@@ -69,13 +68,14 @@ class ExperimentConfig(Spec):
 
     def public(self) -> dict[str, Any]:
         """Return the settings as JSON values without any path of this machine."""
-        return _without_paths(self.model_dump(mode="python"))
+        settings: dict[str, Any] = _without_paths(self.model_dump(mode="python"))
+        return settings
 
 
-def build_config(settings: Mapping[str, Any], kind: type[C] = ExperimentConfig) -> C:  # type: ignore[assignment]
+def build_config(settings: Mapping[str, Any]) -> ExperimentConfig:
     """Return validated settings, or one line that names each wrong key, its rule and its value."""
     try:
-        return kind.model_validate(dict(settings))
+        return ExperimentConfig.model_validate(dict(settings))
     except ValidationError as error:
         raise ConfigError("; ".join(_explain(problem) for problem in error.errors())) from None
 
@@ -119,7 +119,7 @@ def flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
     return flat
 
 
-def _set(settings: dict[str, Any], path: str, value: Any) -> dict[str, Any]:  # noqa: ANN401
+def _set(settings: dict[str, Any], path: str, value: Any) -> dict[str, Any]:
     head, _, rest = path.partition(".")
     if head not in settings:
         raise ConfigError(f"unknown setting {path!r}{_hint(path, settings)}")
@@ -141,7 +141,7 @@ def _hint(path: str, settings: Mapping[str, Any]) -> str:
     return did_you_mean(path, list(settings)) or f"; known: {', '.join(settings)}"
 
 
-def _explain(problem: Any) -> str:  # noqa: ANN401 - pydantic's own mapping
+def _explain(problem: Any) -> str:
     where = ".".join(str(part) for part in problem["loc"]) or "settings"
     message = problem["msg"].removeprefix("Value error, ")
     if problem["type"] == "extra_forbidden":
@@ -150,7 +150,7 @@ def _explain(problem: Any) -> str:  # noqa: ANN401 - pydantic's own mapping
     return f"{where}: {message}, but got {problem['input']!r}" if "but got" not in message else f"{where}: {message}"
 
 
-def _without_paths(value: Any) -> Any:  # noqa: ANN401
+def _without_paths(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {key: _without_paths(part) for key, part in value.items()}
     if isinstance(value, list | tuple):

@@ -1,31 +1,17 @@
 """From files to numbers: the one bridge between the model and the metrics."""
 
 from collections.abc import Generator
-from dataclasses import dataclass
-from pathlib import Path
 
-from evaluation import ImageSet, MetricResult, draw_error_map, draw_grid, error_map, stand_alone
+from evaluation import FeatureSet, MetricResult, stand_alone
 from sbldm.data import PreparedData
-from sbldm.spec import digest_of
-from search.cache import Cache, Entry
+from sbldm.model import LatentDiffusion
+from search.cache import Cache
 from search.config import ExperimentConfig
 from search.events import Event, ExperimentResult
-from search.measure import Judge, reconstruct, to_images
+from search.measure import Judge, to_images
 from search.sampling import Samples, sample_stage
-from search.stages import Prepared, Trained, cached, codec_stage, data_stage, network_stage, untrained
-
-GRID = 64
-WORST = 4
-Results = dict[str, MetricResult]
-
-
-@dataclass(frozen=True, eq=False)
-class _Yardsticks:
-    """What the generated slices are held against, all the same for every trial of a study."""
-
-    results: Results
-    truth: ImageSet
-    rebuilt: ImageSet
+from search.stages import Prepared, Trained, codec_stage, data_stage, network_stage, untrained
+from search.yardsticks import draw_pictures, rebuild
 
 
 def run_experiment(config: ExperimentConfig, cache: Cache) -> Generator[Event, None, ExperimentResult]:
@@ -46,21 +32,23 @@ def evaluate_model(
 ) -> Generator[Event, None, ExperimentResult]:
     """Return every number of a trained model on the test patients."""
     data = prepared.data
-    samples = yield from draw_samples(config, trained, cache)
+    samples = yield from _draw(config, trained.model, trained.digest, config.seed, cache)
     judge = Judge(config.evaluation, cache)
     real = yield from judge.features(to_images(data.test))
-    yardsticks = yield from _yardsticks(config, data, trained, judge, cache)
     measured = yield from judge.generated(real, samples.images)
-    results = {f"eval/{result.name}": result for result in measured} | yardsticks.results
-    pictures = yield from _pictures(config, samples, yardsticks, trained, cache)
+    rebuilt = yield from rebuild(config, data, trained, judge, cache)
+    chance = yield from _chance(config, data, trained, judge, real, cache)
+    named = {f"eval/{result.name}": result for result in measured}
+    pictures = yield from draw_pictures(config, data, samples, trained, cache)
     return ExperimentResult(
-        results=results,
+        results=named | rebuilt | {f"untrained/{chance.name}": chance},
         numbers=_numbers(config, trained, samples),
         digests={
             "data": data.digest,
             "split": data.split_digest,
             "data_entry": prepared.digest,
             "network": trained.digest,
+            "autoencoder": trained.codec_digest,
             "untrained": trained.untrained_digest,
         },
         model=trained.directory,
@@ -75,68 +63,30 @@ def train_stages(config: ExperimentConfig, data: PreparedData, cache: Cache) -> 
     return (yield from network_stage(config, data, codec, digest, cache))
 
 
-def draw_samples(config: ExperimentConfig, trained: Trained, cache: Cache) -> Generator[Event, None, Samples]:
-    """Return the slices that the evaluation looks at."""
+def _chance(
+    config: ExperimentConfig, data: PreparedData, trained: Trained, judge: Judge, real: FeatureSet, cache: Cache
+) -> Generator[Event, None, MetricResult]:
+    """Return the distance that a network reaches which has learned nothing."""
+    blank = untrained(config, data, trained.model.codec)
+    noise = yield from _draw(config, blank, trained.untrained_digest, 0, cache)
+    return (yield from judge.distance(real, stand_alone(noise.images)))
+
+
+def _draw(
+    config: ExperimentConfig, model: LatentDiffusion, digest: str, seed: int, cache: Cache
+) -> Generator[Event, None, Samples]:
     return (
         yield from sample_stage(
-            trained.model,
-            trained.digest,
+            model,
+            digest,
             sampler=config.sampler,
             count=config.evaluation.samples,
-            seed=config.seed,
+            seed=seed,
             batch=config.evaluation.batch,
             cache=cache,
             device=config.device,
         )
     )
-
-
-def _yardsticks(
-    config: ExperimentConfig, data: PreparedData, trained: Trained, judge: Judge, cache: Cache
-) -> Generator[Event, None, _Yardsticks]:
-    """Measure reconstructions, real against real, and a network that has learned nothing."""
-    truth, rebuilt = to_images(data.test), reconstruct(trained.model.codec, data.test)
-    real = yield from judge.features(truth)
-    named = {f"reconstruction/{result.name}": result for result in judge.reconstructions(truth, rebuilt)}
-    distance = yield from judge.distance(real, rebuilt)
-    floor = yield from judge.floor(data.train, real)
-    blank = untrained(config, data, trained.model.codec)
-    noise = yield from sample_stage(
-        blank,
-        trained.untrained_digest,
-        sampler=config.sampler,
-        count=config.evaluation.samples,
-        seed=0,
-        batch=config.evaluation.batch,
-        cache=cache,
-        device=config.device,
-    )
-    chance = yield from judge.distance(real, stand_alone(noise.images))
-    named |= {
-        f"reconstruction/{distance.name}": distance,
-        f"floor/{floor.name}": floor,
-        f"untrained/{chance.name}": chance,
-    }
-    return _Yardsticks(named, truth, rebuilt)
-
-
-def _pictures(
-    config: ExperimentConfig, samples: Samples, yardsticks: _Yardsticks, trained: Trained, cache: Cache
-) -> Generator[Event, None, dict[str, Path]]:
-    """Draw samples and errors; real slices are shown where the patients are phantoms or the user says so."""
-    show_real = config.data.kind == "phantom" or config.evaluation.log_real_images
-    names = {"samples": "samples.png", "error": "reconstruction_error.png"}
-
-    def build(entry: Entry) -> Generator[Event, None, dict[str, float]]:
-        yield from ()
-        draw_grid(stand_alone(samples.images[:GRID]), entry.directory / names["samples"], title="Generated slices")
-        errors = error_map(yardsticks.truth, yardsticks.rebuilt, worst=WORST if show_real else 0)
-        draw_error_map(errors, entry.directory / names["error"], title="Reconstruction error, test patients")
-        return {}
-
-    digest = digest_of([samples.path.parent.name, trained.digest, show_real])
-    entry, _ = yield from cached(cache, "pictures", digest, build)
-    return {name: entry.directory / file for name, file in names.items()}
 
 
 def _numbers(config: ExperimentConfig, trained: Trained, samples: Samples) -> dict[str, float]:

@@ -73,9 +73,7 @@ class Judge:
         features = yield from self.features(stand_alone(images))
         return evaluate_features(real, features, level=self.spec.level)
 
-    def distance(
-        self, real: FeatureSet, images: ImageSet
-    ) -> Generator[Event, None, MetricResult]:
+    def distance(self, real: FeatureSet, images: ImageSet) -> Generator[Event, None, MetricResult]:
         """Return the Frechet distance alone."""
         features = yield from self.features(images)
         return frechet_distance(real, features, level=self.spec.level)

@@ -59,7 +59,13 @@ T4: dict[str, Any] = {
     "prepare": {"size": 128},
     "autoencoder": QUICK["autoencoder"]
     | {"latent_channels": 8, "downsample": 4, "hidden_dims": [64, 128], "kl_weight": 1e-5, "kl_warmup_steps": 1000},
-    "autoencoder_training": {"steps": 10000, "batch": 32, "learning_rate": 5e-4, "schedule": "cosine", "warmup_steps": 100},
+    "autoencoder_training": {
+        "steps": 10000,
+        "batch": 32,
+        "learning_rate": 5e-4,
+        "schedule": "cosine",
+        "warmup_steps": 100,
+    },
     "network": {
         "kind": "unet",
         "model_channels": 64,

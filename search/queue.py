@@ -1,7 +1,7 @@
 """Exactly the planned trials, however many workers there are and whenever they are killed.
 
-A worker holds a file lock on its trial for life. The kernel frees it at death, so a trial that is RUNNING but not locked
-has lost its worker: it is marked FAIL and a copy waits in its place. No heartbeat, no clock.
+A worker holds a file lock on its trial for life. The kernel frees it at death, so a trial that is RUNNING but not
+locked has lost its worker: it is marked FAIL and a copy waits in its place. No heartbeat, no clock.
 """
 
 import fcntl
@@ -176,11 +176,11 @@ def _serialise_writers(engine: Engine) -> None:
     engine.dispose()
 
     @event.listens_for(engine, "connect")
-    def _configure(connection: Any, _: Any) -> None:  # noqa: ANN401
+    def _configure(connection: Any, _: Any) -> None:
         connection.isolation_level = None
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute(f"PRAGMA busy_timeout={LOCK_SECONDS * 1000}")
 
     @event.listens_for(engine, "begin")
-    def _begin(connection: Any) -> None:  # noqa: ANN401
+    def _begin(connection: Any) -> None:
         connection.exec_driver_sql("BEGIN IMMEDIATE")

@@ -56,9 +56,9 @@ def open_run(prefix: str, *, cache: Cache, store: MlflowStore, changes: Mapping[
     if "sbldm.network" not in record.tags:
         raise RunError(f"run {record.run_id[:8]} ({record.name}) holds no model: it is {record.status}")
     costs = {name: record.metrics[f"cost/{name}"] for name in COSTS}
-    digest, untrained = record.tags["sbldm.network"], record.tags["sbldm.untrained"]
-    model, directory = _load_model(record, digest, cache, store)
-    return OpenedRun(record, config, Trained(model, directory, digest, untrained, costs))
+    network, codec, untrained = (record.tags[f"sbldm.{name}"] for name in ("network", "autoencoder", "untrained"))
+    model, directory = _load_model(record, network, cache, store)
+    return OpenedRun(record, config, Trained(model, directory, network, codec, untrained, costs))
 
 
 def sample_run(run: OpenedRun, count: int, *, seed: int, cache: Cache) -> Generator[Event, None, Samples]:

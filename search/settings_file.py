@@ -18,14 +18,14 @@ class _Loader(yaml.SafeLoader):
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         if self.check_event(yaml.events.AliasEvent):
-            event = self.peek_event()
+            event = self.peek_event()  # type: ignore[no-untyped-call]
             raise ConfigError(f"line {event.start_mark.line + 1}: aliases are not allowed; write the value out")
         return super().compose_node(parent, index)
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         seen: dict[Any, int] = {}
         for key_node, _ in node.value:
-            key, line = self.construct_object(key_node, deep=True), key_node.start_mark.line + 1  # type: ignore[no-untyped-call]
+            key, line = self.construct_object(key_node, deep=True), key_node.start_mark.line + 1
             if key in seen:
                 raise ConfigError(f"line {line}: duplicate key {key!r}, first on line {seen[key]}; keep one")
             seen[key] = line
@@ -35,7 +35,7 @@ class _Loader(yaml.SafeLoader):
 _Loader.add_implicit_resolver("tag:yaml.org,2002:float", FLOAT, list("-+0123456789."))
 
 
-def parse_yaml(text: str) -> Any:  # noqa: ANN401 - the Spec validates
+def parse_yaml(text: str) -> Any:
     """Return the value that this YAML describes, or say in one line what is wrong with it."""
     try:
         return yaml.load(text, Loader=_Loader)  # noqa: S506 - a SafeLoader

@@ -13,6 +13,7 @@ from sbldm.data import PreparedData, load_prepared, prepare_steps, save_prepared
 from sbldm.files import atomic_write, sha256
 from sbldm.latent import LatentCodec, encode_latents, measure_codec
 from sbldm.model import LatentDiffusion, ModelSpec
+from sbldm.nn import Autoencoder
 from sbldm.nn.weights import from_bytes, load_into, to_bytes
 from sbldm.spec import digest_of
 from sbldm.training import AutoencoderTask, CheckpointStore, DiffusionTask, Task, TrainingSpec, choose_device, train
@@ -30,6 +31,7 @@ class Trained:
     model: LatentDiffusion
     directory: Path
     digest: str
+    codec_digest: str
     untrained_digest: str
     """Names the same model before it learned anything; all seeds share it."""
     costs: dict[str, float]
@@ -72,6 +74,7 @@ def data_stage(config: ExperimentConfig, cache: Cache) -> Generator[Event, None,
         steps = prepare_steps(config.data, prepare=config.prepare, split=config.split)
         for step in steps:
             yield Progress("data", step.done, step.total)
+        assert step.data is not None, "the last step carries the data"
         save_prepared(entry.directory, step.data)
         return {}
 
@@ -96,6 +99,7 @@ def codec_stage(
     def build(entry: Entry) -> Generator[Event, None, Meta]:
         task = AutoencoderTask(spec, data.train, seed=config.autoencoder_seed)
         costs = yield from _train(task, training, config.autoencoder_seed, entry, config)
+        assert isinstance(task.averaged, Autoencoder)
         codec = measure_codec(task.averaged, data.train, spec.autoencoder.scaling)
         write_tensors(entry.directory / "codec.safetensors", codec.state_dict())
         return costs
@@ -129,7 +133,7 @@ def network_stage(
     model = LatentDiffusion.load(entry.directory)
     costs = {key: float(value) for key, value in meta.items()}
     untrained_digest = digest_of(["untrained", codec_digest, levels, config.prediction, settings[0]])
-    return Trained(replace(model, spec=spec), entry.directory, digest, untrained_digest, costs)
+    return Trained(replace(model, spec=spec), entry.directory, digest, codec_digest, untrained_digest, costs)
 
 
 def untrained(config: ExperimentConfig, data: PreparedData, codec: LatentCodec) -> LatentDiffusion:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sbldm.errors import RunError
-from sbldm.spec import digest_of, did_you_mean
+from sbldm.spec import did_you_mean, digest_of
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ def _cell(changes: dict[str, Any]) -> Cell:
     return Cell(" ".join(_label(path, value) for path, value in changes.items()), changes)
 
 
-def _label(path: str, value: Any) -> str:  # noqa: ANN401 - an axis may hold any setting
+def _label(path: str, value: Any) -> str:
     if not isinstance(value, Mapping):
         return f"{path}={value}"
     return " ".join(f"{key}={part}" for key, part in value.items() if key != "kind") or str(value["kind"])

@@ -1,8 +1,8 @@
 """Does the shape of the noise schedule matter?
 
 Command: ``sbldm search --study gamma --preset quick``; about 12 minutes on two CPU cores with two seeds.
-Expected: gamma = 1 equals linear to the bit and shares its training. Larger gamma means less noise at every level and at
-the end (alpha_bar_T grows by three decades from 0.5 to 2), so shape and terminal noise change together: read alpha_bar_T.
+Expected: gamma = 1 equals linear to the bit and shares its training. Larger gamma means less noise at every level,
+and at the end too (alpha_bar_T grows by three decades from 0.5 to 2): shape and terminal noise change together.
 """
 
 from search.study import Study

@@ -12,6 +12,7 @@ from evaluation import MetricResult
 from sbldm.errors import RunError, StorageError
 from sbldm.files import read_json
 from search.tracking.items import (
+    Document,
     LogItem,
     Params,
     Picture,
@@ -19,7 +20,6 @@ from search.tracking.items import (
     Scalar,
     Status,
     Tags,
-    Document,
 )
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # read once, at import
