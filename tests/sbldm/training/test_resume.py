@@ -1,8 +1,5 @@
 """An interrupted run ends as an uninterrupted one: weights, averages, optimizer and losses, to the bit."""
 
-import os
-import random
-import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -231,29 +228,3 @@ def test_a_resume_on_another_kind_of_machine_says_so(
     records = list(train(make_diffusion(), short, seed=5, store=CheckpointStore(tmp_path)))
     assert not any(record.is_exact for record in records)
     assert "not exact to the bit" in caplog.text
-
-
-@pytest.mark.slow  # kills several processes
-def test_kill_nine_at_random_moments_changes_nothing(make_task: MakeTask, short: TrainingSpec, tmp_path: Path) -> None:
-    spec = short.model_copy(update={"steps": 60})
-    started = time.monotonic()
-    whole = finish(make_task, spec, tmp_path / "whole")
-    length = time.monotonic() - started
-    dice, kills = random.Random(0), 0
-    while True:
-        pid = os.fork()
-        if pid == 0:
-            try:
-                finish(make_task, spec, tmp_path / "parts")
-                os._exit(0)
-            except BaseException:
-                os._exit(3)
-        time.sleep(dice.uniform(0.02, 0.35 * length))
-        os.kill(pid, signal.SIGKILL)
-        _, status = os.waitpid(pid, 0)
-        if os.WIFEXITED(status):
-            assert os.WEXITSTATUS(status) == 0
-            break
-        kills += 1
-    assert kills > 1
-    assert_same(finish(make_task, spec, tmp_path / "parts"), whole)

@@ -32,7 +32,7 @@ def test_training_the_autoencoder_improves_on_pca(
     assert error() < 0.9 * before
 
 
-def test_training_the_network_lowers_the_validation_loss_at_most_levels(
+def test_training_the_network_lowers_the_validation_loss_at_middling_noise(
     make_diffusion: Callable[..., DiffusionTask],
 ) -> None:
     task = make_diffusion(mixed=0.0, network={"kind": "plain", "model_channels": 16, "blocks": 1})
@@ -40,13 +40,15 @@ def test_training_the_network_lowers_the_validation_loss_at_most_levels(
 
     def errors() -> list[float]:
         task.denoiser.predictor.eval()  # type: ignore[attr-defined]
-        return [found.clean_error for found in validation_loss(task.denoiser, task.latents, cues, seed=1)]
+        found = validation_loss(task.denoiser, task.latents, cues, seed=1)
+        return [each.clean_error for each in found if each.low >= -4 and each.high <= 4]
 
     before = errors()
     spec = TrainingSpec(steps=100, batch=16, learning_rate=5e-3, warmup_steps=10, schedule="cosine")
     losses = [record.loss for record in train(task, spec, seed=0, device=CPU)]
     assert sum(losses[-20:]) < 0.8 * sum(losses[:20])
-    assert sum(after < was for after, was in zip(errors(), before, strict=True)) >= 0.7 * len(before)
+    assert len(before) == 4
+    assert all(after < 0.9 * was for after, was in zip(errors(), before, strict=True))
 
 
 def test_a_true_denoiser_has_the_least_loss_and_a_blind_one_more(make_diffusion: Callable[..., DiffusionTask]) -> None:
