@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -10,8 +11,10 @@ from evaluation import MetricResult, Table, describe_results, format_interval
 from evaluation.intervals import StandardError, combine_errors, symmetric_interval
 from evaluation.report import ARROWS
 from sbldm.errors import RunError
+from sbldm.files import atomic_write
+from search.inspect import FORMATS
 from search.study import Study
-from search.tracking import MlflowStore, RunRecord
+from search.tracking import Artifact, MlflowStore, RunRecord
 
 YARDSTICKS = {
     "floor": "real against real (floor)",
@@ -104,6 +107,20 @@ def _row(label: str, pairs: Runs, base: Runs) -> Row:
     lead = next(key for key in names if key.startswith("eval/fd_"))
     verdict = "" if pairs is base or not base else _verdict(_by_seed(pairs, lead), _by_seed(base, lead))
     return Row(label, results, verdict, costs, len(pairs))
+
+
+def log_table(ablation: AblationTable, home: Path, store: MlflowStore) -> tuple[Path, ...]:
+    """Write the table beside the cache in every format, and keep it with the study's own run."""
+    folder, table = home / "tables" / ablation.study, ablation.table()
+    paths = []
+    for ending, write in FORMATS.items():
+        path = folder / f"table.{'tex' if ending == 'latex' else ending}"
+        atomic_write(path, write(table).encode())
+        paths.append(path)
+    for run in store.runs(study=ablation.study, kind="study"):
+        for path in paths:
+            store.keep(run.run_id, Artifact(path, "tables"))
+    return tuple(paths)
 
 
 def over_seeds(results: Sequence[MetricResult]) -> MetricResult:

@@ -13,7 +13,7 @@ from search.tracking.items import (
     Tags,
     Tracker,
 )
-from search.tracking.mlflow_store import MlflowStore, MlflowTracker
+from search.tracking.mlflow_store import MlflowStore, MlflowTracker, serve
 
 __all__ = [
     "Artifact",
@@ -29,4 +29,5 @@ __all__ = [
     "Status",
     "Tags",
     "Tracker",
+    "serve",
 ]

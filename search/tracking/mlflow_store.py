@@ -2,11 +2,14 @@
 
 import io
 import os
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote, urlencode
 
 from evaluation import MetricResult
 from sbldm.errors import RunError, StorageError
@@ -71,6 +74,10 @@ class MlflowStore:
         self._client.update_run(run_id, status="RUNNING")
         return MlflowTracker(self._client, run_id)
 
+    def keep(self, run_id: str, item: LogItem) -> None:
+        """Add one item to a run without opening it again."""
+        MlflowTracker(self._client, run_id).log(item)
+
     def runs(self, **tags: str) -> list[RunRecord]:
         """Return all runs that carry these tags (``kind="trial"`` for ``sbldm.kind``), oldest first."""
         wanted = " and ".join(f"tags.`sbldm.{key}` = '{value}'" for key, value in tags.items())
@@ -123,6 +130,17 @@ class MlflowStore:
     def names(self, run_id: str, folder: str) -> list[str]:
         """Return the paths of a run's artifacts in a folder."""
         return [item.path for item in self._client.list_artifacts(run_id, folder)]
+
+    def link(self, study: str, port: int = 5000) -> str:
+        """Return the page that shows a study's trials side by side, best first."""
+        query = {
+            "workflowType": "machine_learning",
+            "compareRunsMode": "CHART",
+            "orderByKey": "metrics.`eval/fd_lite0`",
+            "orderByAsc": "true",
+            "searchFilter": f"tags.`sbldm.study` = '{study}' and tags.`sbldm.kind` = 'trial'",
+        }
+        return f"http://127.0.0.1:{port}/#/experiments/{self.experiment_id}/runs?{urlencode(query, quote_via=quote)}"
 
     def close_abandoned(self, run_ids: list[str]) -> None:
         """Say of runs whose process is gone that they were killed."""
@@ -198,3 +216,10 @@ def _to_record(run: Any) -> RunRecord:
 
 def _first_line(error: BaseException) -> str:
     return str(error).splitlines()[0] if str(error) else type(error).__name__
+
+
+def serve(store: MlflowStore, port: int) -> None:
+    """Run MLflow's own pages on this machine's loopback address until interrupted."""
+    options = ["--backend-store-uri", store.uri, "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
+    environment = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    subprocess.run([sys.executable, "-m", "mlflow", "ui", *options], check=False, env=environment)  # noqa: S603

@@ -1,0 +1,83 @@
+"""Events as words: what a person reads while an experiment runs."""
+
+import time
+from dataclasses import dataclass, field
+
+from sbldm.training import StepRecord
+from search.events import Progress, StageFinished, StageStarted
+from search.runner import StudyEvent, TrialFinished, TrialStarted
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line; a passing one may be overwritten by the next."""
+
+    text: str
+    passing: bool
+
+
+@dataclass
+class Narrator:
+    """Turn events into lines, with the time each stage still needs.
+
+    Args:
+        every: share of a stage between two lasting lines about its progress; 0 for passing lines only.
+    """
+
+    every: float
+    _stage: str = ""
+    _started: float = 0.0
+    _first: int = 0
+    _told: float = 0.0
+    _seen: set[str] = field(default_factory=set)
+
+    def tell(self, event: StudyEvent) -> Line | None:
+        """Return what to say of an event, if anything."""
+        if isinstance(event, StepRecord):
+            return self._advance(event.stage, event.step, event.steps, f"  loss {event.loss:.4f}")
+        if isinstance(event, Progress):
+            return self._advance(event.stage, event.done, event.total, "")
+        if isinstance(event, StageStarted):
+            self._stage = ""
+            return Line(f"  {event.stage} ...", passing=True)
+        if isinstance(event, StageFinished):
+            return self._finish(event)
+        if isinstance(event, TrialStarted):
+            self._seen.clear()
+            return Line(
+                f"trial {event.number} of {event.planned}: {event.label} (run {event.run_id[:8]})", passing=False
+            )
+        if isinstance(event, TrialFinished):
+            return Line(f"  {_outcome(event)}", passing=False)
+        return None
+
+    def _advance(self, stage: str, done: int, total: int, extra: str) -> Line:
+        if stage != self._stage:
+            self._stage, self._started, self._first, self._told = stage, time.monotonic(), done, done / total
+        spent, advanced = time.monotonic() - self._started, done - self._first
+        left = f"  {_duration(spent / advanced * (total - done))} left" if advanced else ""
+        lasting = bool(self.every) and (done / total - self._told >= self.every)
+        if lasting:
+            self._told = done / total
+        return Line(f"  {stage} {done}/{total}{extra}{left}", passing=not lasting)
+
+    def _finish(self, event: StageFinished) -> Line | None:
+        self._stage = ""
+        if event.cached and event.stage in self._seen:
+            return None
+        self._seen.add(event.stage)
+        how = "ready in the cache, once took" if event.cached else "done in"
+        return Line(f"  {event.stage}: {how} {_duration(event.seconds)}", passing=False)
+
+
+def _outcome(event: TrialFinished) -> str:
+    if event.result is None:
+        return f"failed: {event.reason}"
+    lead = next(name for name in event.result.results if name.startswith("eval/fd_"))
+    measured = event.result.results[lead]
+    return f"{measured.name} {measured.point:.4g} [{measured.low:.4g}, {measured.high:.4g}]"
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes else f"{seconds:.1f} s"
