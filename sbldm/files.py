@@ -37,7 +37,7 @@ def write_json(path: Path, value: object) -> None:
     atomic_write(path, (json.dumps(value, indent=2, sort_keys=True, allow_nan=False) + "\n").encode())
 
 
-def read_json(path: Path) -> Any:  # noqa: ANN401 - the caller validates
+def read_json(path: Path) -> Any:
     """Return the value in a JSON file, or say in one line what is wrong with it."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))

@@ -22,9 +22,7 @@ def contact_sheet(data: SliceSet, *, columns: int = 8, rows: int = 4) -> Float[T
     return torch.cat([plain, _tile(_overlay(grey, chosen.labels, data.classes), columns)], dim=1)
 
 
-def _overlay(
-    grey: Float[Tensor, "n 3 h w"], labels: UInt8[Tensor, "n h w"], classes: int
-) -> Float[Tensor, "n 3 h w"]:
+def _overlay(grey: Float[Tensor, "n 3 h w"], labels: UInt8[Tensor, "n h w"], classes: int) -> Float[Tensor, "n 3 h w"]:
     hues = [colorsys.hsv_to_rgb(index / (classes - 1), 0.9, 1.0) for index in range(classes - 1)]
     colors = torch.tensor([(0.0, 0.0, 0.0), *hues])[labels.long()].movedim(-1, 1)
     return torch.where(labels[:, None] > 0, (1 - OVERLAY) * grey + OVERLAY * colors, grey)

@@ -37,7 +37,8 @@ class PrepareSpec(Spec):
     def _percentiles_ascend(self) -> "PrepareSpec":
         if not self.low_percentile < self.high_percentile:
             raise ValueError(
-                f"low_percentile must be below high_percentile, but got {self.low_percentile} and {self.high_percentile}"
+                "low_percentile must be below high_percentile,"
+                f" but got {self.low_percentile} and {self.high_percentile}"
             )
         return self
 
@@ -90,7 +91,9 @@ def prepare_data(source: SourceSpec, *, prepare: PrepareSpec, split: SplitSpec) 
 
 def _prepare_patient(volume: Volume, subject: Subject, spec: PrepareSpec) -> _Patient:
     if volume.image.min() == volume.image.max():
-        raise DataError(f"{subject.id}: a volume must show something, but every voxel is {float(volume.image.min()):.6g}")
+        raise DataError(
+            f"{subject.id}: a volume must show something, but every voxel is {float(volume.image.min()):.6g}"
+        )
     scaled = _scale(volume.image, spec)
     labels = torch.zeros_like(scaled, dtype=torch.uint8) if volume.labels is None else volume.labels
     shown = (scaled > -0.9).flatten(1).float().mean(1)
@@ -162,13 +165,14 @@ def _join(patients: list[_Patient], label_names: tuple[str, ...]) -> SliceSet:
 
 
 def _refuse_shared_slices(sets: Mapping[str, SliceSet]) -> None:
-    """Refuse an identical slice in two parts: it would be trained on and tested on."""
-    owner: dict[str, str] = {}
+    """Refuse one slice under two patients: it would be trained on and tested on, or counted as two people."""
+    owner: dict[str, tuple[str, int]] = {}
     for part, slices in sets.items():
-        for image in slices.images:
+        for image, subject in zip(slices.images, slices.subjects.tolist(), strict=True):
             digest = hashlib.sha256(image.numpy().data).hexdigest()
-            if owner.setdefault(digest, part) != part:
+            first = owner.setdefault(digest, (part, subject))
+            if first != (part, subject):
                 raise DataError(
-                    f"a slice must be in one part of the split, but one is in {owner[digest]} and {part};"
-                    " one patient may be there under two names"
+                    f"a slice must belong to one patient, but one is in two ({first[0]} and {part});"
+                    " one patient may be there under two names, or a file twice"
                 )

@@ -109,7 +109,7 @@ class PreparedData:
 def _count(part: SliceSet) -> dict[str, object]:
     pixels = torch.bincount(part.labels.flatten(), minlength=part.classes)
     return {
-        "patients": len(part.subjects.unique()),
+        "patients": len(set(part.subjects.tolist())),
         "slices": len(part),
         "label_pixels": dict(zip(part.label_names, pixels[1:].tolist(), strict=True)),
     }

@@ -31,9 +31,7 @@ class Frame:
         return torch.stack([x, y, z], dim=-1)
 
 
-def warp(
-    frame: Frame, template: Template, *, deformation: float, random: Generator
-) -> Float[Tensor, "z h w 3"]:
+def warp(frame: Frame, template: Template, *, deformation: float, random: Generator) -> Float[Tensor, "z h w 3"]:
     """Return where in the average brain each pixel of this patient lies, in MNI mm."""
     points = _affine(frame.points(LATTICE), deformation, random)
     for wavelength, strength in WAVES:

@@ -37,5 +37,5 @@ class SourceSpec(Spec):
         return ""
 
 
-SOURCES: Registry[SourceSpec] = Registry("source", SourceSpec)
+SOURCES: Registry[SourceSpec] = Registry("source", SourceSpec)  # type: ignore[type-abstract]  # only its rivals are built
 AnySource = Annotated[SerializeAsAny[SourceSpec], BeforeValidator(SOURCES.parse)]

@@ -77,9 +77,7 @@ class PhantomSpec(SourceSpec):
         template = load_template(2 if pixel_mm >= COARSE_PIXEL_MM else 1)
         frame = Frame(self.size, self.fov_mm, torch.linspace(*self.z_mm, self.slices))
         shape = generator(self.seed, "phantom", index, "shape")
-        sampled = template.sample(
-            template.tissues, warp(frame, template, deformation=self.deformation, random=shape)
-        )
+        sampled = template.sample(template.tissues, warp(frame, template, deformation=self.deformation, random=shape))
         tissues = tissue_probabilities(sampled[:3], frame, deformation=self.deformation, random=shape)
         tissues = grow_lesions(
             tissues,

@@ -37,9 +37,7 @@ class Template:
     origin_mm: tuple[float, float, float]
     step_mm: int
 
-    def sample(
-        self, values: Float[Tensor, "c zv yv xv"], at_mm: Float[Tensor, "z h w 3"]
-    ) -> Float[Tensor, "c z h w"]:
+    def sample(self, values: Float[Tensor, "c zv yv xv"], at_mm: Float[Tensor, "z h w 3"]) -> Float[Tensor, "c z h w"]:
         """Return a map of this template at points (x, y, z) in MNI millimetres, zero outside."""
         extent = torch.tensor(self.tissues.shape[:0:-1]) * self.step_mm
         corner = torch.tensor(self.origin_mm) - self.step_mm / 2
@@ -106,5 +104,5 @@ def _widening(tissues: Float[Tensor, "3 z y x"]) -> Float[Tensor, "3 z y x"]:
     csf, brain = tissues[0].numpy(), tissues.sum(0).numpy() > 0.5
     deep = ndimage.distance_transform_edt(brain) * 4 > VENTRICLE_DEPTH_MM
     heat = ndimage.gaussian_filter((csf * deep).astype(np.float32), 2.0)
-    slope = np.stack(np.gradient(heat)[::-1]).astype(np.float32)
+    slope = np.stack([np.gradient(heat, axis=axis) for axis in (2, 1, 0)]).astype(np.float32)
     return torch.from_numpy(slope / np.linalg.norm(slope, axis=0).max())
