@@ -3,15 +3,13 @@
 import json
 import signal
 import sys
-from collections.abc import Generator, Mapping
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 if TYPE_CHECKING:
-    from search.config import ExperimentConfig
     from search.tracking import MlflowStore
 
 EXIT_CODES = {
@@ -23,7 +21,6 @@ EXIT_CODES = {
     "DivergedError": 6,
     "StorageError": 7,
 }
-R = TypeVar("R")
 
 app = typer.Typer(
     name="sbldm",
@@ -37,7 +34,9 @@ app = typer.Typer(
 
 Preset = Annotated[str, typer.Option(help="Budget: quick, laptop, t4 or paper.")]
 Config = Annotated[Path | None, typer.Option(help="YAML file of settings, laid over the preset.")]
-Data = Annotated[str | None, typer.Option(help="A kind of source (phantom), or a folder of NIfTI or image files.")]
+Data = Annotated[
+    str | None, typer.Option("--data", help="A kind of source (phantom), or a folder of NIfTI or image files.")
+]
 Set = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change one setting; repeatable.")]
 Home = Annotated[Path, typer.Option("--mlruns", envvar="SBLDM_MLRUNS", help="Folder of databases, artifacts, cache.")]
 Uri = Annotated[str | None, typer.Option("--tracking-uri", envvar="MLFLOW_TRACKING_URI", help="MLflow server to use.")]
@@ -58,12 +57,14 @@ def data(
     home: Home = HOME,
 ) -> None:
     """Show what a source holds: patients, slices, range, labels, split; and save a contact sheet."""
-    settings = _configure(preset, config, source, changes)
     from search.cache import Cache
+    from search.compose import compose
     from search.inspect import describe, save_contact_sheet
+    from search.progress import follow
     from search.stages import data_stage
 
-    prepared = _follow(data_stage(settings, Cache(home / "cache"))).data
+    settings = compose(preset, config, source, changes)
+    prepared = follow(data_stage(settings, Cache(home / "cache"))).data
     save_contact_sheet(prepared.train, out)
     summary = prepared.summary()
     typer.echo(json.dumps(summary | {"contact_sheet": str(out)}, indent=2) if as_json else describe(summary))
@@ -75,7 +76,7 @@ def data(
 def train(
     preset: Preset = "quick",
     config: Config = None,
-    source: Annotated[str | None, typer.Option("--data", help="A kind of source, or a folder.")] = None,
+    source: Data = None,
     changes: Set = None,
     name: Annotated[str, typer.Option(help="Name of the run.")] = "train",
     dry_run: DryRun = False,
@@ -84,17 +85,21 @@ def train(
     tracking_uri: Uri = None,
 ) -> None:
     """Train one model and evaluate it, as a tracked run; the same command goes on where it was stopped."""
-    settings = _configure(preset, config, source, changes)
+    from search.compose import compose
+
+    settings = compose(preset, config, source, changes)
     if dry_run:
         typer.echo(json.dumps(settings.public(), indent=2))
         return
     from search.cache import Cache
+    from search.inspect import describe_result
+    from search.progress import follow
     from search.runs import train_run
 
-    run_id, result = _follow(
-        train_run(settings, name=name, cache=Cache(home / "cache"), store=_open(home, tracking_uri))
+    run_id, result = follow(
+        train_run(settings, name=name, cache=Cache(home / "cache"), store=_open(home, tracking_uri, must_exist=False))
     )
-    _print_result(run_id, result, as_json)
+    typer.echo(describe_result(run_id, result, as_json=as_json))
 
 
 @app.command()
@@ -109,19 +114,21 @@ def sample(
 ) -> None:
     """Generate slices with label maps: a PNG grid and one npz."""
     from search.cache import Cache
+    from search.compose import pairs
     from search.inspect import save_samples
+    from search.progress import follow
     from search.runs import open_run, sample_run
 
     cache = Cache(home / "cache")
-    run = open_run(run_id, cache=cache, store=_open(home, tracking_uri), changes=_pairs(changes))
-    for path in save_samples(_follow(sample_run(run, count, seed=seed, cache=cache)), out):
+    run = open_run(run_id, cache=cache, store=_open(home, tracking_uri), changes=pairs(changes))
+    for path in save_samples(follow(sample_run(run, count, seed=seed, cache=cache)), out):
         typer.echo(path)
 
 
 @app.command()
 def evaluate(
     run_id: RunId,
-    source: Annotated[str | None, typer.Option("--data", help="Where the run's data lie now, if elsewhere.")] = None,
+    source: Data = None,
     changes: Set = None,
     as_json: Json = False,
     home: Home = HOME,
@@ -129,13 +136,16 @@ def evaluate(
 ) -> None:
     """Measure a run's model on its test patients; the results go into the run as well."""
     from search.cache import Cache
-    from search.locate import source_changes
+    from search.compose import pairs, source_changes
+    from search.inspect import describe_result
+    from search.progress import follow
     from search.runs import evaluate_run, open_run
 
     cache, store = Cache(home / "cache"), _open(home, tracking_uri)
     moved = source_changes(source) if source else {}
-    run = open_run(run_id, cache=cache, store=store, changes=moved | _pairs(changes))
-    _print_result(run.record.run_id, _follow(evaluate_run(run, cache=cache, store=store)), as_json)
+    run = open_run(run_id, cache=cache, store=store, changes=moved | pairs(changes))
+    result = follow(evaluate_run(run, cache=cache, store=store))
+    typer.echo(describe_result(run.record.run_id, result, as_json=as_json))
 
 
 @app.command()
@@ -143,7 +153,7 @@ def search(
     study: Annotated[str, typer.Option(help="Which question; `sbldm studies` lists them.")],
     preset: Preset = "quick",
     config: Config = None,
-    source: Annotated[str | None, typer.Option("--data", help="A kind of source, or a folder.")] = None,
+    source: Data = None,
     changes: Set = None,
     seeds: Annotated[int, typer.Option(min=1, help="Each setting is run with so many seeds.")] = 2,
     trials: Annotated[int | None, typer.Option(min=1, help="Stop after so many trials.")] = None,
@@ -155,32 +165,33 @@ def search(
     """Run or resume a study: every setting with every seed, each a tracked run; then print its table."""
     from search.studies import find_study
 
-    asked, settings = find_study(study), _configure(preset, config, source, changes)
-    from search.ablation import tabulate
+    asked = find_study(study)  # before the libraries that take seconds
+    from search.ablation import log_table, tabulate
+    from search.compose import compose
+    from search.inspect import render
+    from search.progress import follow
     from search.runner import plan, run_study
 
+    settings = compose(preset, config, source, changes)
     if dry_run:
         for trial in plan(asked, settings, range(seeds)):
             typer.echo(f"{trial.label}\t{trial.config.digest()}")
         return
-    store, name = _open(home, tracking_uri), name or study
-    _follow(run_study(asked, settings, seeds=range(seeds), home=home, store=store, name=name, trials=trials))
-    _print_study(tabulate(asked, name, store), name, home, store)
+    store, name = _open(home, tracking_uri, must_exist=False), name or study
+    follow(run_study(asked, settings, seeds=range(seeds), home=home, store=store, name=name, trials=trials))
+    ablation = tabulate(asked, name, store)
+    typer.echo(render(ablation.table(), "md"), nl=False)
+    for path in log_table(ablation, home, store):
+        typer.echo(str(path), err=True)
+    typer.echo(f"to compare the runs in MLflow: sbldm ui, then open {store.link(name)}", err=True)
 
 
 @app.command()
 def studies(as_json: Json = False) -> None:
     """List the questions that are ready to be asked."""
-    from search.studies import STUDIES
+    from search.inspect import describe_studies
 
-    if as_json:
-        cells = {name: [cell.label for cell in study.cells()] for name, study in STUDIES.items()}
-        typer.echo(json.dumps({name: {"question": STUDIES[name].question, "cells": cells[name]} for name in STUDIES}))
-        return
-    for name, study in STUDIES.items():
-        typer.echo(f"{name}: {study.question}")
-        typer.echo(f"    {len(study.cells())} settings: {', '.join(cell.label for cell in study.cells())}")
-        typer.echo(f"    {study.run_time} at the quick preset on two CPU cores")
+    typer.echo(describe_studies(as_json=as_json))
 
 
 @app.command()
@@ -202,11 +213,9 @@ def table(
 @app.command()
 def runs(as_json: Json = False, home: Home = HOME, tracking_uri: Uri = None) -> None:
     """List tracked runs, newest last."""
-    for run in _open(home, tracking_uri).runs():
-        distance = next((value for key, value in run.metrics.items() if key.startswith("eval/fd_")), None)
-        row = {"run_id": run.run_id, "kind": run.tags.get("sbldm.kind"), "status": run.status, "name": run.name}
-        cells = [run.run_id[:8], row["kind"], run.status, run.name, "" if distance is None else f"{distance:.4g}"]
-        typer.echo(json.dumps(row | {"fd": distance}) if as_json else "\t".join(str(cell) for cell in cells))
+    from search.inspect import describe_runs
+
+    typer.echo(describe_runs(_open(home, tracking_uri).runs(), as_json=as_json))
 
 
 @app.command()
@@ -271,71 +280,10 @@ def _check_neighbors() -> None:
             raise ImportError(f"package {name} is not sbldm's own; install sbldm into an environment of its own")
 
 
-def _configure(preset: str, config: Path | None, source: str | None, changes: list[str] | None) -> "ExperimentConfig":
-    from search.config import layer, override
-    from search.locate import source_changes
-    from search.presets import preset as find_preset
-    from search.settings_file import read_settings
-
-    settings = find_preset(preset)
-    for more in (layer(read_settings(config)) if config else {}, source_changes(source) if source else {}):
-        settings = override(settings, more)
-    return override(settings, _pairs(changes))
-
-
-def _pairs(changes: list[str] | None) -> dict[str, Any]:
-    from search.settings_file import parse_pair
-
-    return dict(parse_pair(change) for change in changes or [])
-
-
-def _open(home: Path, uri: str | None) -> "MlflowStore":
+def _open(home: Path, uri: str | None, *, must_exist: bool = True) -> "MlflowStore":
     from search.tracking import MlflowStore
 
-    return MlflowStore(home, uri)
-
-
-def _follow(events: Generator[Any, None, R]) -> R:
-    """Run to the end, telling on stderr how far it is: one line that moves on a terminal, plain lines in a pipe."""
-    from search.progress import Narrator
-
-    moves = sys.stderr.isatty()
-    narrator = Narrator(every=0.0 if moves else 0.25)
-    while True:
-        try:
-            line = narrator.tell(next(events))
-        except StopIteration as finished:
-            result: R = finished.value
-            return result
-        if line and (moves or not line.passing):
-            end = "\r" if line.passing else "\n"
-            sys.stderr.write(f"\033[K{line.text}{end}" if moves else f"{line.text}\n")
-            sys.stderr.flush()
-
-
-def _print_result(run_id: str, result: Any, as_json: bool) -> None:
-    results: Mapping[str, Any] = result.results
-    if as_json:
-        numbers = {name: each.to_json() for name, each in results.items()}
-        typer.echo(json.dumps({"run_id": run_id, "results": numbers, "numbers": result.numbers}, indent=2))
-        return
-    from evaluation import format_interval
-
-    typer.echo(f"run {run_id}")
-    for name, each in results.items():
-        typer.echo(f"  {name:32} {format_interval(each)}")
-    for name, path in result.pictures.items():
-        typer.echo(f"  {name}: {path}")
-
-
-def _print_study(ablation: Any, name: str, home: Path, store: "MlflowStore") -> None:
-    from search.ablation import log_table
-    from search.inspect import render
-
-    typer.echo(render(ablation.table(), "md"), nl=False)
-    for path in log_table(ablation, home, store):
-        typer.echo(f"{path}", err=True)
-    typer.echo(f"to compare the runs in MLflow: sbldm ui   (then open {store.link(name)})", err=True)
+    return MlflowStore(home, uri, must_exist=must_exist)
 
 
 if __name__ == "__main__":

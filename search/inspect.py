@@ -1,16 +1,24 @@
 """What a person looks at: descriptions of data, contact sheets, sample grids, tables in four formats."""
 
+import io
+import json
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from evaluation import ImageSet, Table, draw_grid, stand_alone, to_csv, to_html, to_latex, to_markdown
+from evaluation import Table, draw_grid, format_interval, stand_alone, to_csv, to_html, to_latex, to_markdown
 from sbldm.data import SliceSet, contact_sheet
 from sbldm.errors import ConfigError
+from sbldm.files import atomic_write
+from search.events import ExperimentResult
 from search.sampling import Samples
+from search.studies import STUDIES
+from search.tracking import RunRecord
 
 FORMATS: dict[str, Callable[[Table], str]] = {"md": to_markdown, "latex": to_latex, "csv": to_csv, "html": to_html}
+
+ZOOM = 2
 
 
 def render(table: Table, form: str) -> str:
@@ -23,7 +31,8 @@ def render(table: Table, form: str) -> str:
 def describe(summary: Mapping[str, Any]) -> str:
     """Return a summary of prepared data as lines to read."""
     lines = [
-        f"slices of {summary['size']}x{summary['size']} in [-1, 1]; labels: {', '.join(summary['label_names']) or 'none'}"
+        f"slices of {summary['size']}x{summary['size']} in [-1, 1];"
+        f" labels: {', '.join(summary['label_names']) or 'none'}"
     ]
     for part, counts in summary["parts"].items():
         pixels = ", ".join(f"{name} {count} px" for name, count in counts["label_pixels"].items())
@@ -32,10 +41,53 @@ def describe(summary: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def describe_result(run_id: str, result: ExperimentResult, *, as_json: bool) -> str:
+    """Return every number with its interval, and where the pictures lie: for people, or as one JSON document."""
+    if as_json:
+        numbers = {name: each.to_json() for name, each in result.results.items()}
+        return json.dumps({"run_id": run_id, "results": numbers, "numbers": result.numbers}, indent=2)
+    lines = [f"run {run_id}", *(f"  {name:32} {format_interval(each)}" for name, each in result.results.items())]
+    return "\n".join([*lines, *(f"  {name}: {path}" for name, path in result.pictures.items())])
+
+
+def describe_studies(*, as_json: bool) -> str:
+    """Return every study with its question and settings."""
+    if as_json:
+        cells = {name: [cell.label for cell in study.cells()] for name, study in STUDIES.items()}
+        return json.dumps({name: {"question": STUDIES[name].question, "cells": cells[name]} for name in STUDIES})
+    lines = []
+    for name, study in STUDIES.items():
+        lines.append(f"{name}: {study.question}")
+        lines.append(f"    {len(study.cells())} settings: {', '.join(cell.label for cell in study.cells())}")
+        lines.append(f"    {study.run_time} at the quick preset on two CPU cores")
+    return "\n".join(lines)
+
+
+def describe_runs(runs: Sequence[RunRecord], *, as_json: bool) -> str:
+    """Return one line per run, oldest first, with its Frechet distance."""
+    rows = [
+        {
+            "run_id": run.run_id,
+            "kind": run.tags.get("sbldm.kind"),
+            "status": run.status,
+            "name": run.name,
+            "fd": next((value for key, value in run.metrics.items() if key.startswith("eval/fd_")), None),
+        }
+        for run in runs
+    ]
+    if as_json:
+        return json.dumps(rows)
+    return "\n".join("\t".join("" if cell is None else str(cell) for cell in row.values()) for row in rows)
+
+
 def save_contact_sheet(slices: SliceSet, path: Path) -> None:
     """Save some slices, and below them the same with their labels in color."""
-    sheet = contact_sheet(slices)
-    draw_grid(ImageSet(sheet[None], stand_alone(sheet[None]).groups), path, columns=1)
+    from PIL import Image
+
+    pixels = (contact_sheet(slices).movedim(0, -1).expand(-1, -1, 3) * 255).round().byte().numpy()
+    content = io.BytesIO()
+    Image.fromarray(pixels.repeat(ZOOM, 0).repeat(ZOOM, 1)).save(content, format="PNG")
+    atomic_write(path, content.getvalue())
 
 
 def save_samples(samples: Samples, folder: Path) -> tuple[Path, Path]:

@@ -1,11 +1,16 @@
 """Events as words: what a person reads while an experiment runs."""
 
+import sys
 import time
+from collections.abc import Generator
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from sbldm.training import StepRecord
 from search.events import Progress, StageFinished, StageStarted
 from search.runner import StudyEvent, TrialFinished, TrialStarted
+
+R = TypeVar("R")
 
 
 @dataclass(frozen=True)
@@ -68,6 +73,24 @@ class Narrator:
         self._seen.add(event.stage)
         how = "ready in the cache, once took" if event.cached else "done in"
         return Line(f"  {event.stage}: {how} {_duration(event.seconds)}", passing=False)
+
+
+def follow(events: Generator[StudyEvent, None, R]) -> R:
+    """Run to the end and return the result, telling on stderr how far it is.
+
+    On a terminal one line moves; in a pipe there are plain lines.
+    """
+    moves = sys.stderr.isatty()
+    narrator = Narrator(every=0.0 if moves else 0.25)
+    while True:
+        try:
+            line = narrator.tell(next(events))
+        except StopIteration as finished:
+            result: R = finished.value
+            return result
+        if line and (moves or not line.passing):
+            sys.stderr.write(f"\033[K{line.text}{chr(13) if line.passing else chr(10)}" if moves else f"{line.text}\n")
+            sys.stderr.flush()
 
 
 def _outcome(event: TrialFinished) -> str:

@@ -80,5 +80,9 @@ def _cell(changes: dict[str, Any]) -> Cell:
 
 def _label(path: str, value: Any) -> str:
     if not isinstance(value, Mapping):
-        return f"{path}={value}"
-    return " ".join(f"{key}={part}" for key, part in value.items() if key != "kind") or str(value["kind"])
+        return f"{path}={_short(value)}"
+    return " ".join(f"{key}={_short(part)}" for key, part in value.items() if key != "kind") or str(value["kind"])
+
+
+def _short(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)

@@ -3,9 +3,10 @@
 import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
-from jaxtyping import Float, Int64, UInt8
+from jaxtyping import Bool, Float, Int64, UInt8
 from pydantic import Field, model_validator
 from torch import Tensor
 from torch.nn import functional
@@ -17,6 +18,8 @@ from sbldm.data.subject import Subject
 from sbldm.data.volume import Volume
 from sbldm.errors import DataError
 from sbldm.spec import Spec
+
+FOREGROUND = -0.9  # scaled intensity above which a pixel shows tissue
 
 
 class PrepareSpec(Spec):
@@ -30,6 +33,10 @@ class PrepareSpec(Spec):
     """What is at or above it becomes 1."""
     minimum_foreground: float = Field(default=0.05, ge=0, lt=1)
     """Slices with a smaller share of foreground are dropped, and counted."""
+    keep: Literal["tissue", "labelled"] = "tissue"
+    """labelled: only slices that show a label."""
+    positions: tuple[float, float] = (-1.0, 1.0)
+    """Only slices between these places along the slice axis, from -1 at the first slice to 1 at the last."""
     slices_per_subject: int | None = Field(default=None, ge=1)
     """Keep so many of a patient's slices, evenly spread; None keeps all."""
 
@@ -40,6 +47,8 @@ class PrepareSpec(Spec):
                 "low_percentile must be below high_percentile,"
                 f" but got {self.low_percentile} and {self.high_percentile}"
             )
+        if not -1 <= self.positions[0] < self.positions[1] <= 1:
+            raise ValueError(f"positions must ascend within [-1, 1], but got {self.positions}")
         return self
 
 
@@ -96,8 +105,7 @@ def _prepare_patient(volume: Volume, subject: Subject, spec: PrepareSpec) -> _Pa
         )
     scaled = _scale(volume.image, spec)
     labels = torch.zeros_like(scaled, dtype=torch.uint8) if volume.labels is None else volume.labels
-    shown = (scaled > -0.9).flatten(1).float().mean(1)
-    kept = (shown >= max(spec.minimum_foreground, 1e-9)).nonzero().flatten()
+    kept = _worth_keeping(scaled, labels, volume.position, spec).nonzero().flatten()
     chosen = kept if spec.slices_per_subject is None else _spread(kept, spec.slices_per_subject)
     return _Patient(
         images=_resize(_square(scaled[chosen], -1.0), spec.size)[:, None].clamp(-1, 1),
@@ -105,6 +113,17 @@ def _prepare_patient(volume: Volume, subject: Subject, spec: PrepareSpec) -> _Pa
         positions=volume.position[chosen],
         dropped=len(scaled) - len(kept),
     )
+
+
+def _worth_keeping(
+    scaled: Float[Tensor, "z h w"], labels: UInt8[Tensor, "z h w"], position: Float[Tensor, " z"], spec: PrepareSpec
+) -> Bool[Tensor, " z"]:
+    """Say of each slice whether it shows enough, in the right place."""
+    shown = (scaled > FOREGROUND).flatten(1).float().mean(1)
+    enough = (shown > 0) & (shown >= spec.minimum_foreground)
+    inside = (position >= spec.positions[0]) & (position <= spec.positions[1])
+    labelled = labels.flatten(1).any(1) if spec.keep == "labelled" else torch.ones_like(enough)
+    return enough & inside & labelled
 
 
 def _scale(image: Float[Tensor, "z h w"], spec: PrepareSpec) -> Float[Tensor, "z h w"]:

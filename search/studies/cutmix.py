@@ -10,6 +10,6 @@ CUTMIX = Study(
     name="cutmix",
     question="Does latent CutMix change the quality of generated slices?",
     axes={"cutmix.probability": (0.0, 0.25, 0.5)},
-    baseline="cutmix.probability=0.0",
+    baseline="cutmix.probability=0",
     run_time="about 10 minutes",
 )

@@ -10,7 +10,7 @@ EARLY_STOP = Study(
     name="early-stop",
     question="How many network calls can early stopping save before the quality of generated slices changes?",
     axes={"sampler.threshold": (0.0, 0.02, 0.05, 0.1, 0.2)},
-    baseline="sampler.threshold=0.0",
+    baseline="sampler.threshold=0",
     run_time="about 5 minutes",
     base={"sampler": {"kind": "adaptive"}},
 )

@@ -10,7 +10,7 @@ FREQUENCY = Study(
     name="frequency",
     question="Does a radial frequency term in the loss change the quality of generated slices?",
     axes={"loss.weight": (0.0, 0.01, 0.1, 0.5)},
-    baseline="loss.weight=0.0",
+    baseline="loss.weight=0",
     run_time="about 12 minutes",
     base={"loss": {"kind": "radial", "snr_clip": 5.0}},
 )

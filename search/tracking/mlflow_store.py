@@ -1,6 +1,7 @@
 """The one file that knows MLflow."""
 
 import io
+import logging
 import os
 import subprocess
 import sys
@@ -28,6 +29,7 @@ from search.tracking.items import (
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # read once, at import
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "5")
+os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 
 EXPERIMENT = "sbldm"
 LONGEST_PARAM = 500
@@ -40,13 +42,18 @@ class MlflowStore:
     Args:
         home: folder of the local database and artifacts.
         uri: another tracking server; None for ``home``.
+        must_exist: refuse to make an empty local database.
     """
 
-    def __init__(self, home: Path, uri: str | None = None) -> None:
+    def __init__(self, home: Path, uri: str | None = None, *, must_exist: bool = False) -> None:
         from mlflow import MlflowClient
         from mlflow.exceptions import MlflowException
 
+        for name in ("mlflow", "alembic"):
+            logging.getLogger(name).setLevel(logging.WARNING)
         home = home.resolve()
+        if must_exist and not uri and not (home / "mlflow.db").exists():
+            raise RunError(f"{home}: no runs are tracked here yet; train one, or name another folder with --mlruns")
         self.uri = uri or f"sqlite:///{home / 'mlflow.db'}"
         self._failure = MlflowException
         try:
