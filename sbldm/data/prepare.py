@@ -108,8 +108,8 @@ def _prepare_patient(volume: Volume, subject: Subject, spec: PrepareSpec) -> _Pa
     kept = _worth_keeping(scaled, labels, volume.position, spec).nonzero().flatten()
     chosen = kept if spec.slices_per_subject is None else _spread(kept, spec.slices_per_subject)
     return _Patient(
-        images=_resize(_square(scaled[chosen], -1.0), spec.size)[:, None].clamp(-1, 1),
-        labels=_resize_labels(_square(labels[chosen], 0), spec.size),
+        images=_resize(_square(scaled[chosen], -1.0, volume.spacing_mm), spec.size)[:, None].clamp(-1, 1),
+        labels=_resize_labels(_square(labels[chosen], 0, volume.spacing_mm), spec.size),
         positions=volume.position[chosen],
         dropped=len(scaled) - len(kept),
     )
@@ -148,16 +148,18 @@ def _spread(kept: Int64[Tensor, " n"], count: int) -> Int64[Tensor, " m"]:
     return kept[torch.linspace(0, len(kept) - 1, count).round().long()]
 
 
-def _square(slices: Tensor, fill: float) -> Tensor:
-    """Pad the shorter side evenly."""
+def _square(slices: Tensor, fill: float, spacing_mm: tuple[float, float, float]) -> Tensor:
+    """Pad evenly to a field of view that is square in mm; its pixels need not be."""
     height, width = slices.shape[-2:]
-    side = max(height, width)
-    top, left = (side - height) // 2, (side - width) // 2
-    return functional.pad(slices, (left, side - width - left, top, side - height - top), value=fill)
+    _, row_mm, column_mm = spacing_mm
+    side_mm = max(height * row_mm, width * column_mm)
+    rows, columns = max(height, round(side_mm / row_mm)), max(width, round(side_mm / column_mm))
+    top, left = (rows - height) // 2, (columns - width) // 2
+    return functional.pad(slices, (left, columns - width - left, top, rows - height - top), value=fill)
 
 
 def _resize(slices: Float[Tensor, "n h w"], size: int) -> Float[Tensor, "n size size"]:
-    if slices.shape[-1] == size or len(slices) == 0:
+    if slices.shape[-2:] == (size, size) or len(slices) == 0:
         return slices.reshape(len(slices), size, size)
     resized = functional.interpolate(slices[:, None], size=(size, size), mode="bilinear", antialias=True)
     return resized[:, 0]
@@ -165,7 +167,7 @@ def _resize(slices: Float[Tensor, "n h w"], size: int) -> Float[Tensor, "n size 
 
 def _resize_labels(labels: UInt8[Tensor, "n h w"], size: int) -> UInt8[Tensor, "n size size"]:
     """Give each pixel the class with the largest share of its area."""
-    if labels.shape[-1] == size or len(labels) == 0:
+    if labels.shape[-2:] == (size, size) or len(labels) == 0:
         return labels.reshape(len(labels), size, size)
     classes = int(labels.max()) + 1
     shares = torch.stack([_resize((labels == value).float(), size) for value in range(classes)])

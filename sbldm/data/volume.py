@@ -8,6 +8,8 @@ from torch import Tensor
 
 from sbldm.errors import DataError
 
+MOST_UNLIKE = 20  # beyond this a pixel's sides are an error in the header
+
 
 @dataclass(frozen=True)
 class Volume:
@@ -37,8 +39,12 @@ class Volume:
             raise DataError(
                 f"there must be one position per slice, but got {len(self.position)} for {len(self.image)} slices"
             )
-        if not min(self.spacing_mm) > 0:
-            raise DataError(f"spacing must be above 0 mm, but got {self.spacing_mm}")
+        _, row_mm, column_mm = self.spacing_mm
+        if not (min(self.spacing_mm) > 0 and max(row_mm, column_mm) <= MOST_UNLIKE * min(row_mm, column_mm)):
+            raise DataError(
+                f"spacing must be above 0 mm, and that of rows within {MOST_UNLIKE} times that of columns,"
+                f" but got {self.spacing_mm}"
+            )
 
 
 def even_positions(slices: int) -> Float[Tensor, " z"]:

@@ -5,13 +5,14 @@ import io
 import os
 import stat
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from sbldm.errors import DataError
+from sbldm.files import sha256
 from sbldm.spec import digest_of
 
-LARGEST_FILE_BYTES = 4 << 30
+LARGEST_FILE_BYTES = 1 << 30  # packed or unpacked
 CHUNK = 1 << 20
 
 
@@ -69,6 +70,22 @@ def peek_gzip(path: Path, content: bytes, size: int) -> bytes:
         return gzip.GzipFile(fileobj=io.BytesIO(content)).read(size)
     except (OSError, EOFError, zlib.error) as error:
         raise DataError(f"{path}: damaged or truncated gzip file ({error}); copy it anew") from error
+
+
+def refuse_twins(root: Path, owners: Mapping[Path, str]) -> None:
+    """Refuse one content under two patients: they would be one person in two parts of the split."""
+    by_size: dict[int, list[Path]] = {}
+    for path in owners:
+        by_size.setdefault(path.stat().st_size, []).append(path)
+    for paths in by_size.values():
+        seen: dict[str, Path] = {}
+        for path in paths if len({owners[path] for path in paths}) > 1 else ():
+            twin = seen.setdefault(sha256(read_file(path, root)), path)
+            if owners[twin] != owners[path]:
+                raise DataError(
+                    f"{path}: must differ from other patients' files, but equals {twin};"
+                    " remove one, or give both the same patient"
+                )
 
 
 def fingerprint(root: Path, paths: Iterable[Path]) -> str:

@@ -9,11 +9,12 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
+from jaxtyping import UInt8
 from pydantic import Field, field_validator
 
 from sbldm.data.sources.base import SOURCES, SourceSpec
-from sbldm.data.sources.files import check_root, find_files, fingerprint, read_file
-from sbldm.data.sources.pixels import read_arrays, read_image
+from sbldm.data.sources.files import check_root, find_files, fingerprint, read_file, refuse_twins
+from sbldm.data.sources.pixels import read_arrays, read_image, read_label_map
 from sbldm.data.subject import Subject
 from sbldm.data.volume import Volume, even_positions
 from sbldm.errors import DataError
@@ -61,7 +62,15 @@ class FolderSpec(SourceSpec):
 
     def subjects(self) -> tuple[Subject, ...]:
         """Return the patients that the rule finds."""
-        return tuple(Subject(id_) for id_ in sorted(set(self._owners().values())))
+        owners = self._owners()
+        patients = sorted(set(owners.values()))
+        if len(patients) == 1:
+            raise DataError(
+                f"{self.root}: the patient rule must find several patients, but gives all {len(owners)} files to"
+                f" {patients[0]!r}; mend data.patient_regex or data.patient_csv"
+            )
+        refuse_twins(self.root, owners)
+        return tuple(Subject(id_) for id_ in patients)
 
     def fingerprint(self) -> str:
         """Return what changes when a file changes."""
@@ -84,8 +93,8 @@ class FolderSpec(SourceSpec):
                 f"{files[0]}: pixels must be finite, but {int((~np.isfinite(image)).sum())} of them are not"
             )
         known = np.array([0, *_label_values(self)])
-        maps = [np.searchsorted(known, labels) for _, labels in slices if labels is not None]
-        labels = torch.from_numpy(np.stack(maps).astype(np.uint8)) if maps else None
+        drawn = [labels for _, labels in slices if labels is not None]
+        labels = torch.from_numpy(_classes(np.stack(drawn), known, files[0])) if drawn else None
         spacing = self.pixel_mm, self.pixel_mm, self.pixel_mm
         return Volume(torch.from_numpy(image), labels, spacing, even_positions(len(image)))
 
@@ -103,13 +112,13 @@ class FolderSpec(SourceSpec):
                 f"{self.root}: no {', '.join(ENDINGS)} file found; set data.root to the folder of the images"
             )
         table = self._table()
-        return {path: self._owner(path, table) for path in files}
+        return {path: self._owner(path, table) for path in sorted(files, key=_by_number)}
 
     def _owner(self, path: Path, table: Mapping[str, str]) -> str:
         name = path.relative_to(self.root).as_posix()
         if self.patient_csv:
             if name not in table:
-                raise DataError(f"{path}: has no line in {self.patient_csv}")
+                raise DataError(f"{path}: has no patient in {self.patient_csv}; add a line for it")
             return table[name]
         found = re.search(self.patient_regex, name)
         if not found or not found.group(1):
@@ -119,11 +128,12 @@ class FolderSpec(SourceSpec):
     def _table(self) -> dict[str, str]:
         if not self.patient_csv:
             return {}
-        text = read_file(self.patient_csv, self.patient_csv.parent).decode("utf-8-sig")
-        rows = list(csv.DictReader(text.splitlines()))
-        if not rows or not {"file", "patient"} <= rows[0].keys():
-            raise DataError(f"{self.patient_csv}: must have the columns file and patient")
-        return {row["file"]: row["patient"] for row in rows}
+        try:
+            text = read_file(self.patient_csv, self.patient_csv.parent).decode("utf-8-sig")
+            rows = list(csv.DictReader(text.splitlines()))
+            return {row["file"]: row["patient"] for row in rows if row["patient"]}
+        except (UnicodeDecodeError, csv.Error, KeyError) as error:
+            raise DataError(f"{self.patient_csv}: must be UTF-8 CSV with the columns file and patient") from error
 
     def _read_slices(self, path: Path) -> list[tuple[Array, Array | None]]:
         if path.suffix.lower() == ".npz":
@@ -132,7 +142,7 @@ class FolderSpec(SourceSpec):
             image, labels = read_image(path, self.root), None
         mapped = self.root / self.labels / path.relative_to(self.root)
         if labels is None and mapped.exists():
-            labels = read_image(mapped, self.root)
+            labels = read_label_map(mapped, self.root)
         if labels is None:
             return [(each, None) for each in image.reshape(-1, *image.shape[-2:])]
         if labels.shape != image.shape:
@@ -141,6 +151,20 @@ class FolderSpec(SourceSpec):
             raise DataError(f"{path}: labels must be whole numbers from 0")
         pairs = zip(image.reshape(-1, *image.shape[-2:]), labels.reshape(-1, *labels.shape[-2:]), strict=True)
         return list(pairs)
+
+
+def _by_number(path: Path) -> list[tuple[bool, int, str]]:
+    """Return a key that puts slice_9 before slice_10."""
+    parts = re.split(r"([0-9]+)", path.as_posix())
+    return [(place % 2 == 0, int(part) if place % 2 else 0, part) for place, part in enumerate(parts)]
+
+
+def _classes(labels: Array, known: Array, path: Path) -> UInt8[np.ndarray, "z h w"]:
+    """Return each value's place among the known ones."""
+    classes = np.searchsorted(known, labels).clip(max=len(known) - 1)
+    if (known[classes] != labels).any():
+        raise DataError(f"{path}: its label maps changed since the labels were counted; run the command again")
+    return classes.astype(np.uint8)
 
 
 @functools.lru_cache(maxsize=8)

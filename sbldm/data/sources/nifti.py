@@ -1,32 +1,26 @@
 """NIfTI volumes from a folder: canonical orientation, slices along any axis, optional label volumes."""
 
 import functools
-import math
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-import nibabel
 import numpy as np
 import torch
-from jaxtyping import Float32, UInt8
-from nibabel.filebasedimages import ImageFileError
-from nibabel.spatialimages import HeaderDataError
+from jaxtyping import Float32, Float64, UInt8
 from pydantic import Field
 from torch import Tensor
 
 from sbldm.data.sources.base import SOURCES, SourceSpec
-from sbldm.data.sources.files import check_root, fingerprint, peek_gzip, read_file, unzip
+from sbldm.data.sources.files import check_root, fingerprint, refuse_twins
 from sbldm.data.sources.layouts import Case, Layout, find_cases
+from sbldm.data.sources.nifti_file import Grid, read_volume
 from sbldm.data.subject import Subject
 from sbldm.data.volume import Volume, even_positions
 from sbldm.errors import DataError
 
-Axis = Literal["sagittal", "coronal", "axial"]
-AXES: tuple[Axis, ...] = ("sagittal", "coronal", "axial")
-HEADER_BYTES = 544
-MOST_VOXELS = 1 << 29
+Axis = Literal["sagittal", "coronal", "axial", 0, 1, 2]
+AXES = ("sagittal", "coronal", "axial")
 MOST_LABELS = 254
-SLACK_BYTES = 1 << 20
 
 
 @SOURCES.register
@@ -40,7 +34,7 @@ class NiftiSpec(SourceSpec):
     suffix: str = ""
     """Modality in the file names, such as T1w or flair, where a patient has several images."""
     axis: Axis = "axial"
-    """Direction across the slices, after the volume is turned to its canonical orientation."""
+    """Direction across the slices, found from the orientation in the header; or the stored axis 0, 1 or 2 as it is."""
     volume: int | None = Field(default=None, ge=0)
     """Which 3-D volume of a 4-D file."""
     nonfinite: Literal["refuse", "zero"] = "refuse"
@@ -60,7 +54,9 @@ class NiftiSpec(SourceSpec):
 
     def subjects(self) -> tuple[Subject, ...]:
         """Return the patients of the folder."""
-        return tuple(Subject(case.id) for case in self._cases())
+        cases = self._cases()
+        refuse_twins(self.root, {case.image: case.id for case in cases})
+        return tuple(Subject(case.id) for case in cases)
 
     def fingerprint(self) -> str:
         """Return what changes when a file changes."""
@@ -84,87 +80,27 @@ class NiftiSpec(SourceSpec):
         return find_cases(check_root(self.root), self.layout, self.suffix)
 
     def _read_image(self, path: Path) -> tuple[Float32[Tensor, "z h w"], tuple[float, float, float]]:
-        values, zooms = read_volume(path, self.root, self.volume)
-        odd = ~np.isfinite(values)
-        if odd.any():
-            if self.nonfinite == "refuse":
-                first = int(np.moveaxis(odd, AXES.index(self.axis), 0).any((1, 2)).argmax())
-                raise DataError(
-                    f"{path}: voxels must be finite, but {int(odd.sum())} are not, first in slice {first};"
-                    " mend the file, or set data.nonfinite=zero"
-                )
-            values = np.where(odd, 0, values)
-        return torch.from_numpy(_slices(values.astype(np.float32), self.axis)), _spacing(zooms, self.axis)
+        stack, spacing_mm = _slices_first(read_volume(path, self.root, self.volume), self.axis)
+        with np.errstate(over="ignore"):  # what does not fit float32 becomes infinite, and is counted
+            image = stack.astype(np.float32)
+        odd = ~np.isfinite(image)
+        if odd.any() and self.nonfinite == "refuse":
+            raise DataError(
+                f"{path}: voxels must be finite in float32, but {int(odd.sum())} are not,"
+                f" first in slice {int(odd.any((1, 2)).argmax())}; mend the file, or set data.nonfinite=zero"
+            )
+        return torch.from_numpy(np.where(odd, np.float32(0), image)), spacing_mm
 
     def _read_labels(self, case: Case) -> UInt8[Tensor, "z h w"]:
         assert case.labels is not None
-        values = _whole_numbers(case.labels, self.root)
+        grid = _whole_numbers(case.labels, self.root)
         known = np.array([0, *_label_values(self)])
-        return torch.from_numpy(_slices(np.searchsorted(known, values).astype(np.uint8), self.axis))
-
-
-def read_volume(path: Path, root: Path, volume: int | None) -> tuple[np.ndarray[Any, Any], tuple[float, ...]]:
-    """Return voxels as float64 in RAS orientation with their size in mm, or refuse the file in one line."""
-    content = read_file(path, root)
-    zipped = content.startswith(b"\x1f\x8b")
-    header = _read_header(path, peek_gzip(path, content, HEADER_BYTES) if zipped else content[:HEADER_BYTES])
-    expected = int(header["vox_offset"]) + _voxels(path, header) * int(header["bitpix"]) // 8
-    if zipped:
-        content = unzip(path, content, limit=expected + SLACK_BYTES)
-    if len(content) < expected:
-        raise DataError(f"{path}: truncated: the header announces {expected} bytes, but there are {len(content)}")
-    image = _build(path, content, header)
-    values = _choose(path, np.asanyarray(image.dataobj, dtype=np.float64), volume)
-    return values, tuple(float(size) for size in image.header.get_zooms()[:3])
-
-
-def _read_header(path: Path, head: bytes) -> Any:
-    kinds = {b"n+1\0": nibabel.Nifti1Header, b"n+2\0": nibabel.Nifti2Header}
-    kind = kinds.get(head[344:348]) or kinds.get(head[4:8])
-    if kind is None:
-        raise DataError(f"{path}: not a single-file NIfTI volume; convert it (DICOM: dcm2niix -ba y)")
-    try:
-        header = kind(head[: kind.sizeof_hdr], check=False)
-        header.get_data_dtype()
-    except (HeaderDataError, ImageFileError, ValueError, KeyError) as error:
-        raise DataError(f"{path}: unreadable NIfTI header ({error})") from error
-    if header.get_data_dtype().kind not in "iuf":
-        raise DataError(f"{path}: voxels must be plain numbers, but are {header.get_data_dtype()}; convert the file")
-    slope, offset = float(header["scl_slope"]), float(header["scl_inter"])
-    if math.isinf(slope) or math.isinf(offset) or math.isnan(slope) != math.isnan(offset):
-        raise DataError(f"{path}: intensity scaling must be finite, but is {slope} x + {offset}")
-    return header
-
-
-def _voxels(path: Path, header: Any) -> int:
-    dimensions = [int(size) for size in header["dim"]]
-    shape = dimensions[1 : 1 + dimensions[0]] if 1 <= dimensions[0] <= 7 else []
-    if len(shape) < 3 or min(shape) < 1 or min(shape[:3]) < 2:
-        raise DataError(f"{path}: a volume must have 3 dimensions of 2 or more, but the header says {dimensions}")
-    if math.prod(shape) > MOST_VOXELS:
-        raise DataError(f"{path}: a volume must have at most {MOST_VOXELS} voxels, but has {math.prod(shape)}")
-    return math.prod(shape)
-
-
-def _build(path: Path, content: bytes, header: Any) -> Any:
-    kind = nibabel.Nifti2Image if isinstance(header, nibabel.Nifti2Header) else nibabel.Nifti1Image
-    try:
-        image = kind.from_bytes(content)
-        if not np.isfinite(image.affine).all() or np.linalg.matrix_rank(image.affine[:3, :3]) < 3:
-            raise DataError(f"{path}: the orientation matrix must be finite and invertible; mend the header")
-        return nibabel.as_closest_canonical(image)
-    except (HeaderDataError, ImageFileError, ValueError, OSError) as error:
-        raise DataError(f"{path}: unreadable NIfTI volume ({error})") from error
-
-
-def _choose(path: Path, values: np.ndarray[Any, Any], volume: int | None) -> np.ndarray[Any, Any]:
-    values = values.reshape(*values.shape[:3], -1)
-    count = values.shape[3]
-    if count > 1 and volume is None:
-        raise DataError(f"{path}: holds {count} volumes; set data.volume to one of 0..{count - 1}")
-    if volume is not None and volume >= count:
-        raise DataError(f"{path}: data.volume must be below {count}, but got {volume}")
-    return values[..., volume or 0]
+        classes = np.searchsorted(known, grid.values).astype(np.uint8)
+        if (known[classes.clip(max=len(known) - 1)] != grid.values).any():
+            raise DataError(f"{case.labels}: changed since the labels were counted; run the command again")
+        return torch.from_numpy(
+            _slices_first(Grid(classes.astype(np.float64), grid.affine), self.axis)[0].astype(np.uint8)
+        )
 
 
 @functools.lru_cache(maxsize=8)
@@ -173,25 +109,36 @@ def _label_values(spec: NiftiSpec) -> tuple[int, ...]:
     found: set[int] = set()
     for case in find_cases(check_root(spec.root), spec.layout, spec.suffix):
         if case.labels:
-            found |= {int(value) for value in np.unique(_whole_numbers(case.labels, spec.root))}
+            found |= {int(value) for value in np.unique(_whole_numbers(case.labels, spec.root).values)}
     if len(found) > MOST_LABELS:
         raise DataError(f"{spec.root}: there must be at most {MOST_LABELS} label values, but there are {len(found)}")
     return tuple(sorted(found - {0}))
 
 
-def _whole_numbers(path: Path, root: Path) -> np.ndarray[Any, Any]:
-    values, _ = read_volume(path, root, None)
-    if not np.isfinite(values).all() or (values != np.round(values)).any() or values.min() < 0:
+def _whole_numbers(path: Path, root: Path) -> Grid:
+    grid = read_volume(path, root, None)
+    values = grid.values
+    if (
+        not np.isfinite(values).all()
+        or (values != np.round(values)).any()
+        or not 0 <= values.min() <= values.max() < 2**31
+    ):
         raise DataError(f"{path}: labels must be whole numbers from 0, but span [{values.min()}, {values.max()}]")
-    return values.astype(np.int64)
+    return grid
 
 
-def _slices(values: np.ndarray[Any, Any], axis: Axis) -> np.ndarray[Any, Any]:
-    """Return slices first, then rows from superior or anterior down, then columns."""
-    return np.ascontiguousarray(np.moveaxis(values, AXES.index(axis), 0).transpose(0, 2, 1)[:, ::-1])
+def _slices_first(grid: Grid, axis: Axis) -> tuple[Float64[np.ndarray, "z h w"], tuple[float, float, float]]:
+    """Return slices, then rows from superior or anterior down, then columns; and the spacing in that order."""
+    if isinstance(axis, int):
+        rows, columns = (other for other in range(3) if other != axis)
+        stack = grid.values.transpose(axis, rows, columns)
+        return np.ascontiguousarray(stack), _spacing(grid, (axis, rows, columns))
+    grid, across = grid.canonical(), AXES.index(axis)
+    columns, rows = (other for other in range(3) if other != across)
+    stack = grid.values.transpose(across, rows, columns)[:, ::-1]
+    return np.ascontiguousarray(stack), _spacing(grid, (across, rows, columns))
 
 
-def _spacing(zooms: tuple[float, ...], axis: Axis) -> tuple[float, float, float]:
-    across = zooms[AXES.index(axis)]
-    columns, rows = (zooms[index] for index in range(3) if index != AXES.index(axis))
-    return across, rows, columns
+def _spacing(grid: Grid, order: tuple[int, int, int]) -> tuple[float, float, float]:
+    across, row, column = (grid.spacing_mm[axis] for axis in order)
+    return across, row, column

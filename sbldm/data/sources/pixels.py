@@ -1,67 +1,103 @@
-"""One slice from a PNG, TIFF or npz file, at its full range of grey."""
+"""Slices from a PNG, TIFF or npz file, at their full range of grey; nothing is stretched, cut or unpickled."""
 
 import io
+import math
+import struct
+import tokenize
+import warnings
 import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
-from sbldm.data.sources.files import read_file
+from sbldm.data.sources.files import LARGEST_FILE_BYTES, read_file
 from sbldm.errors import DataError
 
 MOST_PIXELS = 1 << 26
-GREY_MODES = {"1", "L", "I", "F", "I;16", "I;16B", "I;16L", "I;16N"}
+GREY_MODES = ("L", "I;16", "I;16B", "I;16L", "I;16N", "RGB")
+# bits and color type of a PNG that Pillow opens as it is: grey, color, palette
+EXACT_PNG = {(8, 0), (16, 0), (8, 2), (8, 3), (4, 3), (2, 3), (1, 3)}
+# what Pillow, zipfile and numpy raise when a file is damaged
+DAMAGE: tuple[type[BaseException], ...] = (
+    *(OSError, ValueError, EOFError, SyntaxError, TypeError, KeyError, IndexError, OverflowError, RuntimeError),
+    *(MemoryError, Warning, zipfile.BadZipFile, zlib.error, struct.error, tokenize.TokenError),
+    Image.DecompressionBombError,
+)
 Array = np.ndarray[Any, np.dtype[Any]]
 
 
 def read_image(path: Path, root: Path) -> Array:
     """Return a grey image as float32 rows and columns; colors that are not grey are refused."""
-    try:
-        with Image.open(io.BytesIO(read_file(path, root)), formats=("PNG", "TIFF")) as image:
-            if image.width * image.height > MOST_PIXELS:
-                raise DataError(f"{path}: an image must have at most {MOST_PIXELS} pixels, but is {image.size}")
-            return _grey(path, image).astype(np.float32)
-    except UnidentifiedImageError as error:
-        raise DataError(f"{path}: not a PNG or TIFF image") from error
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        if isinstance(error, DataError):
-            raise
-        raise DataError(f"{path}: damaged image ({error})") from error
+    return _read_picture(path, root, GREY_MODES).astype(np.float32)
 
 
-def _grey(path: Path, image: Image.Image) -> Array:
-    if getattr(image, "n_frames", 1) > 1:
-        raise DataError(f"{path}: must hold one image, but holds {getattr(image, 'n_frames', 1)}")
-    if image.mode in GREY_MODES:
-        grey: Array = np.asarray(image)
-        return grey
-    if image.mode == "RGB":
-        colors: Array = np.asarray(image)
-        if (colors == colors[..., :1]).all():
-            return colors[..., 0]
-    raise DataError(f"{path}: must be grey, but its mode is {image.mode}; convert it to 8 or 16 bit grey")
+def read_label_map(path: Path, root: Path) -> Array:
+    """Return the grey levels of an image, or the places in its palette."""
+    return _read_picture(path, root, (*GREY_MODES, "P"))
 
 
 def read_arrays(path: Path, root: Path) -> tuple[Array, Array | None]:
     """Return ``image`` and, where there is one, ``labels`` of an npz file; no pickled object is ever loaded."""
+    content = io.BytesIO(read_file(path, root))
+    with _damage_named(path), zipfile.ZipFile(content) as archive:
+        names = archive.namelist()
+        if "image.npy" not in names:
+            raise DataError(f"{path}: must hold an array 'image', but holds {sorted(names)[:8]}")
+        image = _read_array(path, archive, "image").astype(np.float32)
+        return image, _read_array(path, archive, "labels") if "labels.npy" in names else None
+
+
+def _read_picture(path: Path, root: Path, modes: tuple[str, ...]) -> Array:
+    content = read_file(path, root)
+    with _damage_named(path), Image.open(io.BytesIO(content), formats=("PNG", "TIFF")) as image:
+        _check_picture(path, image, content[24:26], modes)
+        pixels: Array = np.asarray(image)
+    if pixels.ndim == 3 and (pixels != pixels[..., :1]).any():
+        raise DataError(f"{path}: must be grey, but its red, green and blue differ; convert it to 8 or 16 bit grey")
+    return pixels[..., 0] if pixels.ndim == 3 else pixels
+
+
+def _check_picture(path: Path, image: Image.Image, png: bytes, modes: tuple[str, ...]) -> None:
+    """Refuse from the header what would not arrive exactly, or not fit."""
+    if image.width * image.height > MOST_PIXELS:
+        raise DataError(f"{path}: an image must have at most {MOST_PIXELS} pixels, but is {image.size}; crop it")
+    if image.mode not in modes or (image.format == "PNG" and tuple(png) not in EXACT_PNG):
+        about = f"{image.mode}, {png[0]} bits" if image.format == "PNG" else image.mode
+        raise DataError(f"{path}: must be 8 or 16 bit grey, but its mode is {about}; convert it")
+    if getattr(image, "n_frames", 1) > 1:
+        raise DataError(f"{path}: must hold one image, but holds {getattr(image, 'n_frames', 1)}; split it")
+
+
+def _read_array(path: Path, archive: zipfile.ZipFile, name: str) -> Array:
+    with archive.open(f"{name}.npy") as file:
+        version = np.lib.format.read_magic(file)
+        read_header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        shape, fortran, kind = read_header(file)
+        if kind.hasobject or kind.kind not in "buif" or len(shape) not in (2, 3) or 0 in shape:
+            raise DataError(f"{path}: {name} must be numbers in 2 or 3 dimensions, but is {kind} {shape}")
+        size = math.prod(shape) * kind.itemsize
+        if size > LARGEST_FILE_BYTES:
+            raise DataError(f"{path}: {name} must take at most {LARGEST_FILE_BYTES} bytes, but announces {size}")
+        content = file.read(size + 1)  # to the end, where zipfile tests the checksum
+    if len(content) != size:
+        raise DataError(f"{path}: {name} must hold {size} bytes by its header, but does not; save it anew")
+    return np.frombuffer(content, kind).reshape(shape, order="F" if fortran else "C")
+
+
+@contextmanager
+def _damage_named(path: Path) -> Iterator[None]:
+    """Turn whatever a damaged file makes its library raise into one line."""
     try:
-        with zipfile.ZipFile(io.BytesIO(read_file(path, root))) as archive:
-            announced = sum(entry.file_size for entry in archive.infolist())
-        if announced > MOST_PIXELS * 8:
-            raise DataError(f"{path}: must unpack to at most {MOST_PIXELS * 8} bytes, but announces {announced}")
-        with np.load(io.BytesIO(read_file(path, root)), allow_pickle=False) as arrays:
-            if "image" not in arrays:
-                raise DataError(f"{path}: must hold an array 'image', but holds {sorted(arrays.files)}")
-            return _plain(path, arrays["image"]), arrays.get("labels")
-    except (zipfile.BadZipFile, ValueError, OSError, EOFError, MemoryError) as error:
-        if isinstance(error, DataError):
-            raise
-        raise DataError(f"{path}: not a plain npz file ({error})") from error
-
-
-def _plain(path: Path, values: Array) -> Array:
-    if values.dtype.kind not in "iuf" or values.ndim not in (2, 3):
-        raise DataError(f"{path}: image must be numbers in 2 or 3 dimensions, but is {values.dtype} {values.shape}")
-    return values.astype(np.float32)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")  # Pillow warns of bombs and of broken metadata, numpy of overflow
+            yield
+    except DataError:
+        raise
+    except DAMAGE as error:
+        first_line = (str(error).splitlines() or [""])[0] or type(error).__name__
+        raise DataError(f"{path}: damaged, or not of the kind its name says ({first_line}); export it anew") from error
