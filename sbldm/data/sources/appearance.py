@@ -35,7 +35,7 @@ def render(
 def _shading(frame: Frame, random: Generator) -> Float[Tensor, "z h w"]:
     """Return a receive field that varies over about the width of a head."""
     log_field = smooth_field(frame.points(SHADING_LATTICE), 220.0, 1, random=random).movedim(-1, 1)
-    field = torch.exp(abs(draw_normal(random, 0, 0.08)) * log_field)
+    field = torch.exp(abs(draw_normal(random, 0.0, 0.08)) * log_field)
     return functional.interpolate(field, size=(frame.size, frame.size), mode="bicubic", align_corners=True)[:, 0]
 
 

@@ -26,10 +26,10 @@ def grow_lesions(
     """Append the lesion's share of each pixel, taken from grey and white matter; CSF stays as it is."""
     lesion = torch.zeros_like(tissues[0])
     candidates = (tissues[list(CENTRES[place])].sum(0) > 0.8).nonzero()
-    if draw_uniform(random, 0, 1) < probability and len(candidates):
+    if draw_uniform(random, 0.0, 1.0) < probability and len(candidates):
         points = frame.points(frame.size)
-        for _ in range(1 + int(MOST * draw_uniform(random, 0, 1))):
-            centre = points[tuple(candidates[int(len(candidates) * draw_uniform(random, 0, 1))])]
+        for _ in range(1 + int(MOST * draw_uniform(random, 0.0, 1.0))):
+            centre = points[tuple(candidates[int(len(candidates) * draw_uniform(random, 0.0, 1.0))])]
             radius = draw_uniform(random, *radius_mm)
             lesion = torch.maximum(lesion, _blob(points, centre, radius, random))
     taken = lesion * tissues[1:].sum(0)

@@ -117,7 +117,7 @@ def _affine(path: Path, header: Any) -> Float64[np.ndarray, "4 4"]:
     return affine
 
 
-def _choose(path: Path, stored: np.ndarray[Any, Any], volume: int | None) -> np.ndarray[Any, Any]:
+def _choose(path: Path, stored: np.ndarray[Any, np.dtype[Any]], volume: int | None) -> np.ndarray[Any, np.dtype[Any]]:
     count = stored.shape[3] if stored.ndim == 4 else 1
     if count > 1 and volume is None:
         raise DataError(f"{path}: holds {count} volumes; set data.volume to one of 0..{count - 1}")
