@@ -1,10 +1,8 @@
 """The ``sbldm`` command: parse, wire, print. Heavy imports stand inside the commands, so that help answers at once."""
 
 import json
-import signal
 import sys
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -232,12 +230,9 @@ def main() -> None:
     """Run the command; a failure is one line on stderr and an exit code that tells its kind."""
     debug = "--debug" in sys.argv
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
-    signal.signal(signal.SIGTERM, _terminate)
     try:
         _check_neighbors()
         code = app(arguments, standalone_mode=False)
-    except _Terminated:
-        code = _say("stopped; the same command goes on", 75)
     except (KeyboardInterrupt, typer.Abort):
         code = _say("stopped; the same command goes on", 130)
     except Exception as error:
@@ -247,15 +242,9 @@ def main() -> None:
     sys.exit(code if isinstance(code, int) else 0)
 
 
-class _Terminated(KeyboardInterrupt):
-    """SIGTERM: stop as for Ctrl-C, but say so in the exit code."""
-
-
-def _terminate(number: int, frame: FrameType | None) -> None:
-    raise _Terminated
-
-
 def _explain(error: Exception) -> int:
+    if type(error).__name__ == "Stopped":
+        return _say(str(error), int(getattr(error, "exit_code", 130)))
     for kind in type(error).__mro__:
         if kind.__name__ in EXIT_CODES:
             return _say(" ".join(str(error).split()), EXIT_CODES[kind.__name__])

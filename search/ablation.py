@@ -2,12 +2,12 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from evaluation import MetricResult, Table, describe_results, format_interval
+from evaluation import METRICS, MetricResult, Table, describe_results, format_interval
 from evaluation.intervals import StandardError, combine_errors, symmetric_interval
 from evaluation.report import ARROWS
 from sbldm.errors import RunError
@@ -21,6 +21,7 @@ YARDSTICKS = {
     "reconstruction": "reconstructions",
     "untrained": "untrained network",
 }
+SHOWN = ("eval/fd_", "eval/kid_", "eval/precision_", "eval/recall_")
 NOT_DISTINGUISHABLE = "not distinguishable from baseline"
 Runs = Sequence[tuple[RunRecord, dict[str, MetricResult]]]
 
@@ -45,6 +46,7 @@ class AblationTable:
     baseline: str
     rows: tuple[Row, ...]
     yardsticks: dict[str, MetricResult]
+    reconstruction: tuple[MetricResult, ...]
 
     def table(self) -> Table:
         """Return the words that are printed."""
@@ -68,10 +70,13 @@ class AblationTable:
         costs = [f"{row.costs[name]:.3g}" for name in COSTS]
         return (label, *(format_interval(each) for each in row.results.values()), *costs, str(row.seeds), row.verdict)
 
+    def _reconstruction(self) -> str:
+        return ", ".join(f"{each.name} {format_interval(each)}" for each in self.reconstruction)
+
     def _caption(self) -> str:
         return (
             f"{describe_results(list(self.rows[0].results.values()))} Means over seeds;"
-            " all seeds share one autoencoder."
+            f" all seeds share one autoencoder (its reconstructions of test patients: {self._reconstruction()})."
             " The last column is the mean difference to the baseline over shared seeds; its interval treats the two"
             " sampling errors as independent, which is cautious, since both are compared with the same real slices."
             " A distance at this n is biased upwards alike in all rows: compare rows, not tables."
@@ -97,11 +102,12 @@ def tabulate(study: Study, name: str, store: MlflowStore) -> AblationTable:
     }
     base = by_cell.get(study.baseline, [])
     rows = tuple(_row(label, pairs, base) for label, pairs in by_cell.items() if pairs)
-    return AblationTable(name, study.question, study.baseline, rows, _yardsticks(runs[0][1]))
+    rebuilt = tuple(each for key, each in runs[0][1].items() if key.startswith("reconstruction/") and "/fd_" not in key)
+    return AblationTable(name, study.question, study.baseline, rows, _yardsticks(runs[0][1]), rebuilt)
 
 
 def _row(label: str, pairs: Runs, base: Runs) -> Row:
-    names = [key for key in pairs[0][1] if key.startswith("eval/")]
+    names = [key for key in pairs[0][1] if key.startswith(SHOWN)]
     results = {key.removeprefix("eval/"): over_seeds([results[key] for _, results in pairs]) for key in names}
     costs = {name: float(np.mean([run.metrics[name] for run, _ in pairs])) for name in COSTS}
     lead = next(key for key in names if key.startswith("eval/fd_"))
@@ -135,9 +141,8 @@ def over_seeds(results: Sequence[MetricResult]) -> MetricResult:
     error = combine_errors(_spread([each.point for each in results]), _sampling(results))
     method = f"{first.interval}; and the spread of {len(results)} seeds"
     interval = symmetric_interval(point, error, level=first.level, method=method)
-    return MetricResult(
-        **{**first.__dict__, "point": point, "low": interval.low, "high": interval.high, "interval": method}
-    )
+    least, most = METRICS[first.name.removesuffix(f"_{first.extractor}")].bounds
+    return replace(first, point=point, low=max(interval.low, least), high=min(interval.high, most), interval=method)
 
 
 def difference(mine: dict[str, MetricResult], base: dict[str, MetricResult]) -> tuple[float, float, float] | None:

@@ -3,11 +3,13 @@
 import sys
 import time
 from collections.abc import Generator
+from contextlib import closing
 from dataclasses import dataclass, field
 from typing import TypeVar
 
 from sbldm.training import StepRecord
 from search.events import Progress, StageFinished, StageStarted
+from search.interrupt import Stopped, listening
 from search.runner import StudyEvent, TrialFinished, TrialStarted
 
 R = TypeVar("R")
@@ -50,7 +52,7 @@ class Narrator:
         if isinstance(event, TrialStarted):
             self._seen.clear()
             return Line(
-                f"trial {event.number} of {event.planned}: {event.label} (run {event.run_id[:8]})", passing=False
+                f"trial {event.number} of {event.planned}: {event.label}  (run {event.run_id[:8]})", passing=False
             )
         if isinstance(event, TrialFinished):
             return Line(f"  {_outcome(event)}", passing=False)
@@ -79,18 +81,28 @@ def follow(events: Generator[StudyEvent, None, R]) -> R:
     """Run to the end and return the result, telling on stderr how far it is.
 
     On a terminal one line moves; in a pipe there are plain lines.
+
+    Raises:
+        Stopped: on Ctrl-C or SIGTERM, once the work in progress is committed.
     """
     moves = sys.stderr.isatty()
     narrator = Narrator(every=0.0 if moves else 0.25)
-    while True:
-        try:
-            line = narrator.tell(next(events))
-        except StopIteration as finished:
-            result: R = finished.value
-            return result
-        if line and (moves or not line.passing):
-            sys.stderr.write(f"\033[K{line.text}{chr(13) if line.passing else chr(10)}" if moves else f"{line.text}\n")
-            sys.stderr.flush()
+    with listening() as request, closing(events):
+        while request.exit_code is None:
+            try:
+                line = narrator.tell(next(events))
+            except StopIteration as finished:
+                result: R = finished.value
+                return result
+            if line and (moves or not line.passing):
+                _write(line, moves=moves)
+    raise Stopped(request.exit_code)
+
+
+def _write(line: Line, *, moves: bool) -> None:
+    end = "\r" if line.passing else "\n"
+    sys.stderr.write(f"\033[K{line.text}{end}" if moves else f"{line.text}\n")
+    sys.stderr.flush()
 
 
 def _outcome(event: TrialFinished) -> str:

@@ -3,6 +3,7 @@
 import platform
 import subprocess
 from collections.abc import Generator
+from contextlib import closing
 from importlib import metadata
 
 from evaluation import MetricResult
@@ -65,14 +66,15 @@ def environment() -> dict[str, str]:
 def _follow(
     events: Generator[Event, None, ExperimentResult], tracker: Tracker
 ) -> Generator[Event, None, ExperimentResult]:
-    while True:
-        try:
-            event = next(events)
-        except StopIteration as finished:
-            result: ExperimentResult = finished.value
-            return result
-        _log(event, tracker)
-        yield event
+    with closing(events):
+        while True:
+            try:
+                event = next(events)
+            except StopIteration as finished:
+                result: ExperimentResult = finished.value
+                return result
+            _log(event, tracker)
+            yield event
 
 
 def _log(event: Event, tracker: Tracker) -> None:

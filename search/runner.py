@@ -91,12 +91,14 @@ def run_study(
     parent = _parent(queue, study, store, name)
     queue.enqueue([_attributes(trial) for trial in planned.values()])
     done = 0
-    while (trials is None or done < trials) and (lease := queue.next()):
-        key = lease.attributes["key"], lease.attributes["seed"]
-        trial = planned.get(key) or _recall(study, base, *key)
-        yield from _run_trial(trial, lease, len(planned), queue, store, parent, home, name)
-        done += 1
-    _close(queue, store, parent)
+    try:
+        while (trials is None or done < trials) and (lease := queue.next()):
+            key = lease.attributes["key"], lease.attributes["seed"]
+            trial = planned.get(key) or _recall(study, base, *key)
+            yield from _run_trial(trial, lease, len(planned), queue, store, parent, home, name)
+            done += 1
+    finally:
+        _close(queue, store, parent)
     return parent
 
 

@@ -170,8 +170,9 @@ def _train(
     task: Task, spec: TrainingSpec, seed: int, entry: Entry, config: ExperimentConfig
 ) -> Generator[Event, None, Meta]:
     device = choose_device(config.device)
+    store = CheckpointStore(entry.work / task.digest)  # settings that share an entry may yet differ in name
     seconds, peak = 0.0, 0
-    for step in train(task, spec, seed=seed, store=CheckpointStore(entry.work), device=device):
+    for step in train(task, spec, seed=seed, store=store, device=device):
         seconds, peak = seconds + step.seconds, max(peak, step.peak_memory_bytes)
         yield step
     return {"train_seconds": seconds, "seconds_per_step": seconds / spec.steps, "peak_memory_bytes": peak}
