@@ -109,7 +109,7 @@ def _prepare_patient(volume: Volume, subject: Subject, spec: PrepareSpec) -> _Pa
     chosen = kept if spec.slices_per_subject is None else _spread(kept, spec.slices_per_subject)
     return _Patient(
         images=_resize(_square(scaled[chosen], -1.0, volume.spacing_mm), spec.size)[:, None].clamp(-1, 1),
-        labels=_resize_labels(_square(labels[chosen], 0, volume.spacing_mm), spec.size),
+        labels=_resize_labels(_square(labels[chosen], 0.0, volume.spacing_mm), spec.size),
         positions=volume.position[chosen],
         dropped=len(scaled) - len(kept),
     )
