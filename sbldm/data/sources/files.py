@@ -37,16 +37,19 @@ def read_file(path: Path, root: Path) -> bytes:
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror})") from error
-    with os.fdopen(descriptor, "rb") as file:
+        raise DataError(f"{path}: cannot be read ({error.strerror}); check that it is there") from error
+    try:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
-            raise DataError(f"{path}: must be a regular file, but it is not")
+            raise DataError(f"{path}: must be a regular file, but is {stat.filemode(status.st_mode)}; remove it")
         if status.st_size > LARGEST_FILE_BYTES:
-            raise DataError(f"{path}: must be below {LARGEST_FILE_BYTES} bytes, but has {status.st_size}")
+            raise DataError(f"{path}: must be below {LARGEST_FILE_BYTES} bytes, but has {status.st_size}; split it")
         if status.st_size == 0:
-            raise DataError(f"{path}: the file is empty")
-        return file.read()
+            raise DataError(f"{path}: the file is empty; copy it anew")
+        with os.fdopen(descriptor, "rb", closefd=False) as file:
+            return file.read()
+    finally:
+        os.close(descriptor)
 
 
 def unzip(path: Path, content: bytes, *, limit: int) -> bytes:
