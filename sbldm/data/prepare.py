@@ -122,7 +122,7 @@ def _worth_keeping(
     shown = (scaled > FOREGROUND).flatten(1).float().mean(1)
     enough = (shown > 0) & (shown >= spec.minimum_foreground)
     inside = (position >= spec.positions[0]) & (position <= spec.positions[1])
-    labelled = labels.flatten(1).any(1) if spec.keep == "labelled" else torch.ones_like(enough)
+    labelled = (labels > 0).flatten(1).any(1) if spec.keep == "labelled" else torch.ones_like(enough)
     return enough & inside & labelled
 
 

@@ -1,13 +1,16 @@
 """Prepared data on disk: tensors and a sealed description, checked when read."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from safetensors import SafetensorError
 from safetensors.torch import load, save
+from torch import Tensor
 
 from sbldm.data.slices import PreparedData, SliceSet
 from sbldm.data.split import PARTS
-from sbldm.errors import RunError
+from sbldm.errors import DataError, RunError
 from sbldm.files import atomic_write, read_json, sha256, write_json
 
 FIELDS = ("images", "labels", "subjects", "positions")
@@ -27,18 +30,23 @@ def load_prepared(directory: Path) -> PreparedData:
     Raises:
         RunError: missing or altered.
     """
-    about = read_json(directory / "data.json")
-    path = directory / "data.safetensors"
+    about, path = read_json(directory / "data.json"), directory / "data.safetensors"
     try:
         content = path.read_bytes()
     except OSError as error:
         raise RunError(f"{path}: {error.strerror or error}") from error
-    if sha256(content) != about.get("sha256"):
-        raise RunError(f"{path}: altered or truncated since it was written (its sha256 differs)")
+    if not isinstance(about, dict) or about.get("sha256") != sha256(content):
+        raise RunError(f"{path}: altered or truncated since it was written (its sha256 differs from data.json)")
     try:
-        tensors = load(content)
-    except SafetensorError as error:
-        raise RunError(f"{path}: not readable as safetensors ({error})") from error
+        data = _assemble(load(content), about)
+    except (SafetensorError, DataError, KeyError, TypeError, ValueError) as error:
+        raise RunError(f"{path}: does not hold what data.json says ({error}); prepare the data again") from error
+    if data.digest != about.get("digest"):
+        raise RunError(f"{directory / 'data.json'}: altered since it was written (the digest differs)")
+    return data
+
+
+def _assemble(tensors: Mapping[str, Tensor], about: Mapping[str, Any]) -> PreparedData:
     names = tuple(about["label_names"])
     parts = {p: SliceSet(**{name: tensors[f"{p}.{name}"] for name in FIELDS}, label_names=names) for p in PARTS}
     return PreparedData(**parts, split_digest=str(about["split_digest"]))

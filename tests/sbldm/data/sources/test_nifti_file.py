@@ -137,11 +137,11 @@ def test_any_header_gives_a_volume_or_a_refusal(
     content = bytearray(whole())
     for place, value in changes:
         content[place] = value
+    folder = tmp_path_factory.mktemp("header")
     try:
-        grid = read(tmp_path_factory.mktemp("header"), bytes(content))
-    except DataError as refusal:
-        assert "\n" not in str(refusal)
-    else:
-        assert np.isfinite(grid.affine).all()
-        assert min(grid.spacing_mm) > 0
-        assert grid.canonical().values.size == grid.values.size
+        grid = read(folder, bytes(content))
+    except DataError:
+        return  # any other exception is a traceback for the user
+    assert np.isfinite(grid.affine).all()
+    assert min(grid.spacing_mm) > 0
+    assert grid.canonical().values.size == grid.values.size

@@ -71,7 +71,7 @@ def test_it_prepares_to_slices_that_keep_the_promised_range(kind: str, make_sour
 
 @file_kinds
 def test_absence_says_what_to_set(kind: str, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="no such folder; set data.root"):
+    with pytest.raises(DataError, match=r"no such folder; set data\.root"):
         SOURCES.parse(
             {"kind": kind, "root": tmp_path / "absent"} | ({"patient_regex": "(.)"} if kind == "folder" else {})
         ).subjects()
