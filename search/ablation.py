@@ -173,12 +173,12 @@ def _verdict(mine: dict[str, MetricResult], base: dict[str, MetricResult]) -> st
 
 
 def _spread(values: Sequence[float]) -> StandardError:
-    return StandardError(float(np.std(values, ddof=1)) / math.sqrt(len(values)), len(values) - 1)
+    return StandardError(float(np.std(values, ddof=1)) / math.sqrt(len(values)), len(values) - 1.0)
 
 
 def _sampling(results: Sequence[MetricResult]) -> StandardError:
     """Return the error one seed's interval tells of, averaged over seeds in variance."""
-    freedom = max(1, results[0].n["real_patients"] - 1)
+    freedom = max(1.0, results[0].n["real_patients"] - 1.0)
     z = symmetric_interval(0.0, StandardError(1.0, freedom), level=results[0].level, method="").high
     halves = [(float(each.high or 0) - float(each.low or 0)) / 2 for each in results]
     return StandardError(float(np.sqrt(np.mean(np.square(halves)))) / z, freedom)
