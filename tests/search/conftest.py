@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 import torch
+from PIL import Image
 
 import search.measure
+import search.yardsticks
 from evaluation import FeatureSet, ImageSet, MetricResult, psnr
 from search.config import ExperimentConfig, build_config
 from search.runner import StudyEvent, run_study
@@ -53,9 +55,16 @@ def fake_perception(truth: ImageSet, rebuilt: ImageSet, *, level: float) -> Metr
     return replace(psnr(truth, rebuilt, level=level), name="perceptual_fake")
 
 
+def fake_drawing(subject: object, path: Path, **_: object) -> None:
+    Image.new("L", (8, 8)).save(path)
+
+
 @pytest.fixture(scope="session", autouse=True)
-def _measure_without_network() -> Iterator[None]:
+def _measure_in_no_time() -> Iterator[None]:
+    """Replace what takes seconds and has tests of its own: the networks that judge, and the drawing of figures."""
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(search.yardsticks, "draw_grid", fake_drawing)
+        patch.setattr(search.yardsticks, "draw_error_map", fake_drawing)
         patch.setattr(search.measure, "build_extractor", lambda name, weights: Pooling())
         patch.setattr(search.measure, "perceptual_distance", fake_perception)
         yield

@@ -93,7 +93,7 @@ def test_a_grid_with_two_cells_of_one_name_is_refused() -> None:
 
 
 def test_a_baseline_outside_the_grid_is_refused() -> None:
-    with pytest.raises(ValueError, match="baseline must be one of.*'seed=3'"):
+    with pytest.raises(ValueError, match=r"baseline must be one of.*'seed=3'"):
         make({"seed": (1, 2)}, "seed=3")
 
 
