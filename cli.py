@@ -250,7 +250,7 @@ def _explain(error: Exception) -> int:
             return _say(" ".join(str(error).split()), EXIT_CODES[kind.__name__])
     if hasattr(error, "format_message"):  # what the command line itself refuses
         return _say(error.format_message(), 2)
-    return _say(f"unexpected {type(error).__name__}: {error}; add --debug for the trace", 1)
+    return _say(f"unexpected {type(error).__name__}: {' '.join(str(error).split())}; add --debug for the trace", 1)
 
 
 def _say(message: str, code: int) -> int:

@@ -34,9 +34,9 @@ class Entry:
         try:
             manifest = read_json(self.directory / MANIFEST)
             whole = all(_digest(self.directory / name) == digest for name, digest in manifest["files"].items())
+            return dict(manifest["meta"]) if whole else None
         except (RunError, KeyError, TypeError, AttributeError, OSError):
             return None
-        return dict(manifest["meta"]) if whole else None
 
     def commit(self, meta: Mapping[str, Any]) -> None:
         """Declare the entry whole: what it holds now is what it must hold from now on."""

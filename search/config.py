@@ -123,7 +123,7 @@ def _set(settings: dict[str, Any], path: str, value: Any) -> dict[str, Any]:
     head, _, rest = path.partition(".")
     if head not in settings:
         raise ConfigError(f"unknown setting {path!r}{_hint(path, settings)}")
-    if rest == "kind" and settings[head].get("kind") != value:
+    if rest == "kind" and isinstance(settings[head], dict) and settings[head].get("kind") != value:
         return settings | {head: {"kind": value}}
     if not rest:
         return settings | {head: value}

@@ -65,7 +65,7 @@ class MlflowStore:
             self.experiment_id: str = (
                 found.experiment_id if found else self._client.create_experiment(EXPERIMENT, artifacts, tags)
             )
-        except (MlflowException, OSError) as error:
+        except Exception as error:  # sqlalchemy has a family of its own
             raise StorageError(f"{self.uri}: the tracking store does not answer ({_first_line(error)})") from error
 
     def start(self, name: str, *, kind: str, parent: str | None = None, tags: Mapping[str, str] | None = None) -> str:
