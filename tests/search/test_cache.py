@@ -57,7 +57,7 @@ def test_an_entry_is_not_whole_before_its_manifest(entry: Entry) -> None:
     assert entry.meta() is None
 
 
-@pytest.mark.parametrize("manifest", ["", "{", "[]", "null", '{"files": [], "meta": {}}'])
+@pytest.mark.parametrize("manifest", ["", "{", "[]", "null", '{"files": {}}', '{"files": [], "meta": {}}'])
 def test_a_damaged_manifest_makes_no_whole_entry(whole: Entry, manifest: str) -> None:
     (whole.directory / MANIFEST).write_text(manifest)
     assert whole.meta() is None

@@ -63,6 +63,7 @@ def test_a_kind_is_set_before_its_parts_in_whatever_order_they_are_given() -> No
         ({"training.step": 1}, ("'training.step'", "did you mean 'steps'", "of training")),
         ({"sampler.step": 1}, ("'sampler.step'", "did you mean 'steps'", "sampler kind 'ddim'")),
         ({"schedule.gamma": 1}, ("'schedule.gamma'", "known: kind, timesteps", "schedule kind 'linear'")),
+        ({"seed.kind": "x"}, ("'seed.kind'", "seed has no parts")),
         ({"seed.deep": 1}, ("'seed.deep'", "seed has no parts")),
         ({"evaluation.level.deep": 1}, ("'evaluation.level.deep'", "no parts")),
         ({"schedule.kind": "cosin"}, ("unknown schedule 'cosin'", "did you mean 'cosine'")),

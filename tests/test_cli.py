@@ -1,0 +1,245 @@
+"""The command line says what went wrong in one line, and answers help without the heavy libraries."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+import cli
+from sbldm.errors import (
+    ConfigError,
+    DataError,
+    DivergedError,
+    ResourceError,
+    RunError,
+    StorageError,
+)
+from search.interrupt import Stopped
+from search.studies import STUDIES
+
+COMMANDS = sorted(command.callback.__name__ for command in cli.app.registered_commands if command.callback)
+HEAVY = ("torch", "mlflow", "optuna", "monai", "matplotlib", "numpy")
+HELP = """
+import contextlib, io, json, sys
+import cli
+told = {}
+for command in sys.argv[1:]:
+    with contextlib.redirect_stdout(io.StringIO()) as out:
+        code = cli.app([command, "--help"] if command else ["--help"], standalone_mode=False)
+    told[command] = {"help": out.getvalue(), "loaded": [name for name in %r if name in sys.modules]}
+print(json.dumps(told))
+"""
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Run]:
+    """Call the command in an empty folder, and return its exit code and both outputs."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("SBLDM_MLRUNS", "MLFLOW_TRACKING_URI"):
+        monkeypatch.delenv(name, raising=False)
+    former = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def call(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["sbldm", *arguments])
+        with pytest.raises(SystemExit) as leaving:
+            cli.main()
+        shown = capsys.readouterr()
+        assert isinstance(leaving.value.code, int)
+        return leaving.value.code, shown.out, shown.err
+
+    yield call
+    for number, handler in former.items():
+        signal.signal(number, handler)
+
+
+@pytest.fixture(scope="module")
+def told() -> dict[str, dict[str, str]]:
+    """Ask each command for help in one fresh process."""
+    command = [sys.executable, "-c", HELP % (HEAVY,), "", *COMMANDS]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=Path(cli.__file__).parent)
+    answers: dict[str, dict[str, str]] = json.loads(done.stdout)
+    return answers
+
+
+def test_there_are_the_commands_that_the_tests_below_know() -> None:
+    assert COMMANDS == ["data", "evaluate", "runs", "sample", "search", "studies", "table", "train", "ui"]
+
+
+@pytest.mark.parametrize("command", ["", *COMMANDS])
+def test_help_says_what_the_command_does_and_loads_nothing_heavy(told: dict[str, dict[str, str]], command: str) -> None:
+    assert "Usage:" in told[command]["help"]
+    assert told[command]["loaded"] == []
+
+
+def test_the_overview_names_every_command(told: dict[str, dict[str, str]]) -> None:
+    for command in COMMANDS:
+        assert f"\n  {command} " in told[""]["help"]
+
+
+@pytest.mark.parametrize(
+    "arguments, code, words",
+    [
+        (["train", "--dry-run", "--set", "trainin.steps=3"], 2, ("'trainin.steps'", "did you mean 'training'")),
+        (["train", "--dry-run", "--set", "training.step=3"], 2, ("'training.step'", "did you mean 'steps'")),
+        (["train", "--dry-run", "--set", "training.steps=many"], 2, ("training.steps", "integer", "'many'")),
+        (["train", "--dry-run", "--set", "training.steps"], 2, ("--set expects key=value", "'training.steps'")),
+        (["train", "--dry-run", "--set", "training.steps=[1"], 2, ("line 1",)),
+        (["train", "--dry-run", "--preset", "quik"], 2, ("unknown preset 'quik'", "did you mean 'quick'")),
+        (["train", "--dry-run", "--config", "absent.yaml"], 2, ("absent.yaml", "No such file")),
+        (["train", "--dry-run", "--data", "absent"], 3, ("absent: neither a folder nor a kind of source",)),
+        (["train", "--dry-run", "--data", "phantm"], 3, ("did you mean 'phantom'",)),
+        (["data", "absent"], 3, ("absent: neither a folder nor a kind of source",)),
+        (["search", "--study", "gama", "--dry-run"], 4, ("no study 'gama'", "did you mean 'gamma'")),
+        (["table", "gama"], 4, ("no study 'gama'",)),
+        (["runs"], 4, ("no runs are tracked here yet",)),
+        (["sample", "abc"], 4, ("no runs are tracked here yet",)),
+        (["evaluate", "abc"], 4, ("no runs are tracked here yet",)),
+        (["table", "gamma", "--mlruns", "elsewhere"], 4, ("elsewhere", "no runs are tracked here yet")),
+        (["train", "--stepz", "3"], 2, ("--stepz",)),
+        (["search"], 2, ("--study",)),
+        (["sample", "abc", "--count", "0"], 2, ("--count", "greater than or equal to 1")),
+        (["sample", "abc", "--count", "many"], 2, ("--count", "integer")),
+        (["trian"], 2, ("trian",)),
+    ],
+)
+def test_a_refusal_is_one_line_and_an_exit_code_and_writes_nothing(
+    run: Run, tmp_path: Path, arguments: list[str], code: int, words: tuple[str, ...]
+) -> None:
+    found, out, err = run(*arguments)
+    assert (found, out) == (code, "")
+    assert err.startswith("sbldm: error: ")
+    assert err.count("\n") == 1
+    assert all(word in err for word in words)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "error, code",
+    [
+        (ConfigError("x"), 2),
+        (DataError("x"), 3),
+        (ValueError("x"), 3),
+        (RunError("x"), 4),
+        (ResourceError("x"), 5),
+        (DivergedError("x"), 6),
+        (StorageError("x"), 7),
+        (Stopped(75), 75),
+        (Stopped(130), 130),
+        (ZeroDivisionError("first\nsecond"), 1),
+    ],
+)
+def test_each_kind_of_failure_has_its_exit_code(
+    run: Run, monkeypatch: pytest.MonkeyPatch, error: BaseException, code: int
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr("search.inspect.describe_studies", fail)
+    found, out, err = run("studies")
+    assert (found, out, err.count("\n")) == (code, "", 1)
+
+
+def test_a_message_of_several_lines_is_told_in_one(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise ConfigError("first\n  second")
+
+    monkeypatch.setattr("search.inspect.describe_studies", fail)
+    assert run("studies") == (2, "", "sbldm: error: first second\n")
+
+
+def test_debug_shows_where_it_failed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["sbldm", "table", "gama", "--debug"])
+    with pytest.raises(RunError, match="no study 'gama'"):
+        cli.main()
+
+
+def test_studies_are_listed_for_people_and_as_json(run: Run) -> None:
+    code, out, err = run("studies", "--json")
+    told = json.loads(out)
+    assert (code, err) == (0, "")
+    assert list(told) == list(STUDIES)
+    for name, study in STUDIES.items():
+        assert told[name] == {"question": study.question, "cells": [cell.label for cell in study.cells()]}
+    _, out, _ = run("studies")
+    assert all(f"{name}: {study.question}\n" in out for name, study in STUDIES.items())
+
+
+def test_a_dry_search_prints_every_trial_and_writes_nothing(run: Run, tmp_path: Path) -> None:
+    code, out, err = run("search", "--study", "gamma", "--seeds", "3", "--dry-run")
+    lines = [line.split("\t") for line in out.splitlines()]
+    assert (code, err) == (0, "")
+    assert [label for label, _ in lines] == [
+        f"{cell.label} seed={seed}" for seed in range(3) for cell in STUDIES["gamma"].cells()
+    ]
+    assert len({digest for _, digest in lines}) == len(lines)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_comes_later_wins(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "settings.yaml").write_text("seed: 5\ntraining: {steps: 7}\nschedule: {kind: gamma, gamma: 2}\n")
+
+    def settings(*more: str) -> dict[str, dict[str, object]]:
+        code, out, _ = run("train", "--dry-run", *more)
+        assert code == 0
+        found: dict[str, dict[str, object]] = json.loads(out)
+        return found
+
+    plain = settings()
+    laid = settings("--config", "settings.yaml")
+    over = settings("--config", "settings.yaml", "--set", "training.steps=1e1", "--set", "seed=6")
+    assert (laid["seed"], laid["training"]["steps"], laid["schedule"]["gamma"]) == (5, 7, 2.0)
+    assert laid["training"] == plain["training"] | {"steps": 7}
+    assert (over["seed"], over["training"]["steps"], over["schedule"]) == (6, 10, laid["schedule"])
+
+
+def test_dry_settings_hold_no_path(run: Run, tmp_path: Path) -> None:
+    folder = tmp_path / "dr-mueller"
+    folder.mkdir()
+    code, out, err = run("train", "--dry-run", "--data", str(folder))
+    assert code == 0
+    assert json.loads(out)["data"]["root"] == "private"
+    assert "mueller" not in out + err
+
+
+@pytest.mark.slow  # a fresh process that trains
+def test_a_killed_training_goes_on_and_is_told_as_json(tmp_path: Path) -> None:
+    (tmp_path / "tiny.yaml").write_text(
+        "data: {kind: phantom, patients: 14, slices: 4, size: 32}\n"
+        "prepare: {size: 32}\n"
+        "autoencoder: {kind: patch, hidden_dims: [4, 4], latent_channels: 3}\n"
+        "autoencoder_training: {steps: 6, batch: 4}\n"
+        "network: {kind: plain, model_channels: 8, blocks: 1}\n"
+        "training: {steps: 3000, batch: 4, schedule: constant, warmup_steps: 0}\n"
+        "sampler: {kind: ddim, steps: 2}\n"
+        "evaluation: {samples: 12}\n"
+        "device: cpu\n"
+    )
+    command = [sys.executable, "-m", "cli", "train", "--config", "tiny.yaml", "--json"]
+    source = str(Path(cli.__file__).parent)
+    environment = {**os.environ, "PYTHONPATH": source, "OMP_NUM_THREADS": "1"}
+
+    def start() -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+
+    first = start()
+    assert first.stderr is not None
+    for line in first.stderr:
+        if "diffusion" in line:  # a quarter is done
+            first.send_signal(signal.SIGTERM)
+            break
+    _, rest = first.communicate(timeout=200)
+    assert first.returncode == 75
+    assert rest.endswith("sbldm: stopped; the same command goes on\n")
+    second = start()
+    out, err = second.communicate(timeout=280)
+    assert second.returncode == 0, err
+    assert "autoencoder: ready in the cache" in err
+    assert json.loads(out)["results"]["eval/fd_lite0"]["n"]["generated"] == 12
