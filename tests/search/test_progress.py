@@ -80,6 +80,8 @@ def test_stages_and_trials_are_told_by_name() -> None:
 def test_a_stage_found_ready_is_told_once_per_trial() -> None:
     narrator, ready = Narrator(every=0.0), StageFinished("features", 1.0, cached=True)
     assert [line is None for line in texts(narrator, [ready, ready, ready])] == [False, True, True]
+    made = StageFinished("features", 1.0, cached=False)
+    assert [line is None for line in texts(narrator, [made, made])] == [False, False]
     narrator.tell(TrialStarted("next", 1, 1, "0" * 32))
     assert narrator.tell(ready) is not None
 
