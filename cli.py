@@ -166,7 +166,7 @@ def search(
     asked = find_study(study)  # before the libraries that take seconds
     from search.ablation import log_table, tabulate
     from search.compose import compose
-    from search.inspect import render
+    from search.inspect import find_format
     from search.progress import follow
     from search.runner import plan, run_study
 
@@ -178,7 +178,7 @@ def search(
     store, name = _open(home, tracking_uri, must_exist=False), name or study
     follow(run_study(asked, settings, seeds=range(seeds), home=home, store=store, name=name, trials=trials))
     ablation = tabulate(asked, name, store)
-    typer.echo(render(ablation.table(), "md"), nl=False)
+    typer.echo(find_format("md")(ablation.table()), nl=False)
     for path in log_table(ablation, home, store):
         typer.echo(str(path), err=True)
     typer.echo(f"to compare the runs in MLflow: sbldm ui, then open {store.link(name)}", err=True)
@@ -201,11 +201,14 @@ def table(
     tracking_uri: Uri = None,
 ) -> None:
     """Print the ablation table of a study from what the tracker holds."""
-    from search.ablation import tabulate
-    from search.inspect import render
     from search.studies import find_study
 
-    typer.echo(render(tabulate(find_study(study), name or study, _open(home, tracking_uri)).table(), form), nl=False)
+    asked = find_study(study)
+    from search.ablation import tabulate
+    from search.inspect import find_format
+
+    write = find_format(form)
+    typer.echo(write(tabulate(asked, name or study, _open(home, tracking_uri)).table()), nl=False)
 
 
 @app.command()
@@ -233,6 +236,8 @@ def main() -> None:
     try:
         _check_neighbors()
         code = app(arguments, standalone_mode=False)
+        if code == 130:  # Ctrl-C before anything was under way
+            _say("stopped", 130)
     except (KeyboardInterrupt, typer.Abort):
         code = _say("stopped; the same command goes on", 130)
     except Exception as error:

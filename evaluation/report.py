@@ -88,7 +88,7 @@ def to_markdown(table: Table) -> str:
 def to_latex(table: Table) -> str:
     """Write a booktabs table; the title opens the caption."""
     body = [_latex_row(row) for row in table.rows]
-    caption = " ".join(part for part in (_latex(table.title).rstrip(".") + ".", _latex(table.caption)) if part != ".")
+    caption = " ".join(part for part in (_sentence(_latex(table.title)), _latex(table.caption)) if part)
     return "\n".join(
         [
             r"\begin{table}",
@@ -105,6 +105,10 @@ def to_latex(table: Table) -> str:
             "",
         ]
     )
+
+
+def _sentence(text: str) -> str:
+    return text if not text or text.endswith((".", "?", "!")) else f"{text}."
 
 
 def to_csv(table: Table) -> str:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any, Generic, TypeVar
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, model_validator
 
 from sbldm.errors import ConfigError
 
@@ -21,6 +21,16 @@ class Spec(BaseModel):
         validate_default=True,
         use_attribute_docstrings=True,
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _truth_is_no_number(cls, values: Any) -> Any:
+        if isinstance(values, Mapping):
+            for name, value in values.items():
+                field = cls.model_fields.get(name)
+                if isinstance(value, bool) and field and "bool" not in str(field.annotation):
+                    raise ValueError(f"{name} must not be true or false, but got {value}")
+        return values
 
     def digest(self) -> str:
         """Return 16 hex digits that name these settings and no others."""

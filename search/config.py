@@ -3,9 +3,9 @@
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, TypeAdapter, ValidationError, model_validator
 
 from sbldm.data import AnySource, PhantomSpec, PrepareSpec, SplitSpec
 from sbldm.diffusion import AnyLoss, AnySampler, AnySchedule, CutMixSpec, Prediction, check_prediction
@@ -89,11 +89,12 @@ def override(config: ExperimentConfig, changes: Mapping[str, Any]) -> Experiment
         ConfigError: a path does not exist (the nearest one is named) or a value breaks a rule.
     """
     settings = config.model_dump(mode="python")
-    for path in sorted(changes, key=lambda path: (path.count("."), not path.endswith(".kind"))):
+    whole = [path for path, value in changes.items() if isinstance(value, Mapping) or path.endswith(".kind")]
+    for path in sorted(whole, key=lambda path: path.count(".")):
+        settings = _complete(_set(settings, path, changes[path]), path.partition(".")[0])
+    for path in changes.keys() - set(whole):
         settings = _set(settings, path, changes[path])
-        config = build_config(settings)
-        settings = config.model_dump(mode="python")
-    return config
+    return build_config(settings)
 
 
 def layer(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -119,6 +120,17 @@ def flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
     return flat
 
 
+def _complete(settings: dict[str, Any], section: str) -> dict[str, Any]:
+    """Give a section that was replaced the defaults of what it now is, so that its settings can be changed in turn."""
+    about = ExperimentConfig.model_fields[section]
+    try:
+        kind: Any = Annotated[about.annotation, about]
+        value: Any = TypeAdapter(kind).validate_python(settings[section])
+    except ValidationError as error:
+        raise ConfigError("; ".join(_explain(problem, section) for problem in error.errors())) from None
+    return settings | {section: value.model_dump(mode="python") if isinstance(value, Spec) else value}
+
+
 def _set(settings: dict[str, Any], path: str, value: Any) -> dict[str, Any]:
     head, _, rest = path.partition(".")
     if head not in settings:
@@ -141,8 +153,8 @@ def _hint(path: str, settings: Mapping[str, Any]) -> str:
     return did_you_mean(path, list(settings)) or f"; known: {', '.join(settings)}"
 
 
-def _explain(problem: Any) -> str:
-    where = ".".join(str(part) for part in problem["loc"]) or "settings"
+def _explain(problem: Any, *above: str) -> str:
+    where = ".".join([*above, *map(str, problem["loc"])]) or "settings"
     message = problem["msg"].removeprefix("Value error, ")
     if problem["type"] == "extra_forbidden":
         known = list(ExperimentConfig.model_fields)

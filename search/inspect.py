@@ -21,11 +21,11 @@ FORMATS: dict[str, Callable[[Table], str]] = {"md": to_markdown, "latex": to_lat
 ZOOM = 2
 
 
-def render(table: Table, form: str) -> str:
-    """Return a table in one of the formats that ``FORMATS`` names."""
+def find_format(form: str) -> Callable[[Table], str]:
+    """Return what writes a table in one of the formats that ``FORMATS`` names."""
     if form not in FORMATS:
         raise ConfigError(f"format must be one of {', '.join(FORMATS)}, but got {form!r}")
-    return FORMATS[form](table)
+    return FORMATS[form]
 
 
 def describe(summary: Mapping[str, Any]) -> str:

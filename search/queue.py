@@ -6,7 +6,6 @@ locked has lost its worker: it is marked FAIL and a copy waits in its place. No 
 
 import fcntl
 import os
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -106,13 +105,15 @@ class TrialQueue:
 
     def counts(self) -> dict[str, int]:
         """Return how many planned trials are complete, running, waiting, or failed for good."""
-        failed = [trial for trial in self._in_state(TrialState.FAIL) if ERROR in trial.user_attrs]
+        failed = [
+            trial for trial in self._in_state(TrialState.FAIL) if ERROR in trial.user_attrs or _is_given_up(trial)
+        ]
         states = {name: len(self._in_state(TrialState[name])) for name in ("COMPLETE", "RUNNING", "WAITING")}
         return states | {"FAILED": len(failed)}
 
-    def abandoned_runs(self) -> list[str]:
-        """Return the tracked runs of failed trials, each of which a copy may go on with."""
-        return [str(t.user_attrs["run"]) for t in self._in_state(TrialState.FAIL) if "run" in t.user_attrs]
+    def given_up(self) -> list[dict[str, Any]]:
+        """Return what is known of the trials whose process has died too often to try again."""
+        return [dict(trial.user_attrs) for trial in self._in_state(TrialState.FAIL) if _is_given_up(trial)]
 
     def _reconcile(self) -> None:
         for trial in self._in_state(TrialState.RUNNING):
@@ -128,12 +129,10 @@ class TrialQueue:
                 self._requeue(trial)
 
     def _requeue(self, trial: FrozenTrial) -> None:
-        crashes = int(trial.user_attrs.get("crashes", 0)) + (STOPPED not in trial.user_attrs)
-        if crashes > MOST_RETRIES:
-            warnings.warn(f"trial {trial.number} died {crashes} times and is given up", RuntimeWarning, stacklevel=2)
+        if _is_given_up(trial):
             return
         kept = {key: value for key, value in trial.user_attrs.items() if key != STOPPED}
-        self.study.enqueue_trial({}, user_attrs=kept | {"retry_of": trial.number, "crashes": crashes})
+        self.study.enqueue_trial({}, user_attrs=kept | {"retry_of": trial.number, "crashes": _crashes(trial)})
 
     def _in_state(self, state: TrialState) -> list[FrozenTrial]:
         return self.study.get_trials(deepcopy=False, states=(state,))
@@ -155,6 +154,14 @@ class TrialQueue:
             yield
         finally:
             os.close(descriptor)
+
+
+def _crashes(trial: FrozenTrial) -> int:
+    return int(trial.user_attrs.get("crashes", 0)) + (STOPPED not in trial.user_attrs)
+
+
+def _is_given_up(trial: FrozenTrial) -> bool:
+    return ERROR not in trial.user_attrs and _crashes(trial) > MOST_RETRIES
 
 
 def _name(trial: FrozenTrial) -> tuple[str, int]:

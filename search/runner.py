@@ -1,11 +1,12 @@
 """Run or resume a study: every cell with every seed becomes one trial, and every trial one tracked run."""
 
+import re
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sbldm.errors import DivergedError
+from sbldm.errors import ConfigError, DivergedError
 from sbldm.spec import digest_of
 from search.cache import Cache
 from search.config import ExperimentConfig, flatten, override
@@ -85,6 +86,8 @@ def run_study(
         name: of this instance of the study; another base needs another name.
         trials: stop after so many; the same command goes on later.
     """
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
+        raise ConfigError(f"name must consist of letters, digits, dot, dash and underscore, but got {name!r}")
     planned = {(trial.cell.key, trial.seed): trial for trial in plan(study, base, seeds)}
     queue = TrialQueue(home, name)
     queue.check_same(flatten(override(base, study.base).model_copy(update={"seed": 0}).public()))
@@ -97,6 +100,10 @@ def run_study(
             trial = planned.get(key) or _recall(study, base, *key)
             yield from _run_trial(trial, lease, len(planned), queue, store, parent, home, name)
             done += 1
+        for lost in queue.given_up():
+            store.close_abandoned([lost["run"]] if "run" in lost else [])
+            label = f"{lost['cell']} seed={lost['seed']}"
+            yield TrialFinished(label, lost.get("run", ""), None, "its process died too often; it is not tried again")
     finally:
         _close(queue, store, parent)
     return parent

@@ -87,6 +87,8 @@ class MlflowStore:
 
     def runs(self, **tags: str) -> list[RunRecord]:
         """Return all runs that carry these tags (``kind="trial"`` for ``sbldm.kind``), oldest first."""
+        if any("'" in value for value in tags.values()):
+            raise RunError(f"a name must not hold a quotation mark, but got {tags}")
         wanted = " and ".join(f"tags.`sbldm.{key}` = '{value}'" for key, value in tags.items())
         pages: list[RunRecord] = []
         token = None

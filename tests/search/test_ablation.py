@@ -11,7 +11,7 @@ from scipy import stats
 from evaluation import MetricResult, format_interval
 from sbldm.errors import ConfigError, RunError
 from search.ablation import NOT_DISTINGUISHABLE, difference, log_table, over_seeds, tabulate
-from search.inspect import FORMATS, render
+from search.inspect import FORMATS, find_format
 from search.runner import TrialFinished
 from search.study import Study
 from search.tracking import Document, MlflowStore, Scalar
@@ -180,16 +180,16 @@ def test_a_study_without_a_finished_trial_has_no_table(store: MlflowStore, mixin
 def test_every_format_shows_every_setting(finished: Any, store: MlflowStore) -> None:
     table = tabulate(finished.study, finished.name, store).table()
     for form in FORMATS:
-        text = render(table, form)
+        text = find_format(form)(table)
         assert text.count("cutmix.probability=0") == text.count("cutmix.probability=1") == 1
         assert table.rows[0][1] in text
-    parsed = list(csv.reader(io.StringIO(render(table, "csv"))))
+    parsed = list(csv.reader(io.StringIO(find_format("csv")(table))))
     assert parsed == [list(table.header), *map(list, table.rows)]
 
 
 def test_an_unknown_format_is_refused_with_those_there_are(finished: Any, store: MlflowStore) -> None:
     with pytest.raises(ConfigError, match="md, latex, csv, html, but got 'pdf'"):
-        render(tabulate(finished.study, finished.name, store).table(), "pdf")
+        find_format("pdf")
 
 
 def test_the_table_is_kept_with_the_studys_own_run(finished: Any, store: MlflowStore, tmp_path: Path) -> None:
@@ -198,6 +198,6 @@ def test_the_table_is_kept_with_the_studys_own_run(finished: Any, store: MlflowS
     assert [path.name for path in paths] == ["table.md", "table.tex", "table.csv", "table.html"]
     for path, form in zip(paths, FORMATS, strict=True):
         kept = store.fetch(finished.parent, f"tables/{path.name}", tmp_path)
-        assert kept.read_text() == path.read_text() == render(ablation.table(), form)
+        assert kept.read_text() == path.read_text() == find_format(form)(ablation.table())
     (study,) = store.runs(study=finished.name, kind="study")
     assert study.status == "FINISHED"

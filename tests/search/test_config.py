@@ -140,3 +140,20 @@ def test_an_unknown_preset_names_the_nearest() -> None:
 
 def test_a_path_setting_is_a_path() -> None:
     assert override(DEFAULT, {"evaluation.weights": "a/b.pth"}).evaluation.weights == Path("a/b.pth")
+
+
+def test_settings_that_are_valid_only_together_are_set_together() -> None:
+    shares = {"train": 0.5, "validation": 0.1, "test": 0.4}
+    assert override(DEFAULT, layer({"split": shares})).split.model_dump() == shares | {"seed": 0}
+    zero = override(DEFAULT, {"schedule.terminal": "zero"})
+    assert override(zero, {"prediction": "eps", "schedule.terminal": "free"}).prediction == "eps"
+
+
+def test_a_setting_of_a_new_kind_can_be_set_with_it() -> None:
+    changed = override(DEFAULT, {"schedule.gamma": 0.5, "schedule.kind": "gamma"})
+    assert changed.schedule.model_dump()["gamma"] == 0.5
+
+
+def test_true_is_not_a_number() -> None:
+    with pytest.raises(ConfigError, match="steps must not be true or false, but got True"):
+        override(DEFAULT, {"training.steps": True})

@@ -162,8 +162,7 @@ def test_a_trial_that_always_kills_its_worker_is_given_up_after_four(queue: Tria
         lease = take(queue)
         assert lease.attributes.get("crashes", 0) == crashes
         crash(lease)
-    with pytest.warns(RuntimeWarning, match="died 4 times and is given up"):
-        assert queue.next() is None
+    assert queue.next() is None
     assert len(queue.study.get_trials()) == 4
 
 
@@ -174,13 +173,15 @@ def test_a_stop_between_crashes_does_not_forgive_them(queue: TrialQueue) -> None
     assert take(queue).attributes["crashes"] == 1
 
 
-def test_runs_of_failed_trials_are_known(queue: TrialQueue) -> None:
-    queue.enqueue(planned(2))
-    lease = take(queue)
-    lease.trial.set_user_attr("run", "r1")
-    queue.fail(lease, "diverged", retry=False)
-    queue.complete(take(queue), 1.0)
-    assert queue.abandoned_runs() == ["r1"]
+def test_a_trial_that_was_given_up_is_counted_as_failed_with_its_run(queue: TrialQueue) -> None:
+    queue.enqueue(planned(1))
+    for _ in range(MOST_RETRIES + 1):
+        lease = take(queue)
+        lease.trial.set_user_attr("run", "r1")
+        crash(lease)
+    assert queue.next() is None
+    assert queue.counts()["FAILED"] == 1
+    assert [lost["run"] for lost in queue.given_up()] == ["r1"]
 
 
 def test_the_first_facts_are_remembered_and_others_refused_by_name(queue: TrialQueue, tmp_path: Path) -> None:

@@ -93,3 +93,12 @@ def test_a_pair_without_key_or_value_is_echoed(text: str) -> None:
     with pytest.raises(ConfigError, match="key=value") as refusal:
         parse_pair(text)
     assert repr(text) in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    "text", ["2024-13-45", "? [a]\n: 1", "{{a: 1}: 2}", "9" * 5000, "a: !!float abc", "a: !!timestamp x"]
+)
+def test_odd_yaml_is_refused_in_one_line(text: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse_yaml(text)
+    assert "\n" not in str(caught.value)
