@@ -5,6 +5,7 @@ import subprocess
 from collections.abc import Generator
 from contextlib import closing
 from importlib import metadata
+from pathlib import Path
 
 from evaluation import MetricResult
 from sbldm import __version__
@@ -91,9 +92,16 @@ def _scalars(name: str, measured: MetricResult) -> list[Scalar]:
 
 
 def _revision() -> str:
-    command = ["git", "describe", "--always", "--dirty", "--abbrev=12"]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=5, check=True)  # noqa: S603
+        _git(
+            "ls-files", "--error-unmatch", Path(__file__).name
+        )  # an installed copy may lie inside a stranger's repository
+        return _git("describe", "--always", "--dirty", "--abbrev=12")
     except (OSError, subprocess.SubprocessError):
         return "unknown"
-    return done.stdout.strip()
+
+
+def _git(*arguments: str) -> str:
+    """Return what git says of this code's own folder, wherever the user stands."""
+    command = ["git", "-C", str(Path(__file__).parent), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=5, check=True).stdout.strip()  # noqa: S603

@@ -13,7 +13,9 @@ from search.tracking.items import (
     Tags,
     Tracker,
 )
-from search.tracking.mlflow_store import MlflowStore, MlflowTracker, serve
+from search.tracking.mlflow_store import MlflowStore
+from search.tracking.mlflow_tracker import MlflowTracker
+from search.tracking.pages import serve
 
 __all__ = [
     "Artifact",

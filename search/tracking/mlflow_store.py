@@ -1,12 +1,8 @@
-"""The one file that knows MLflow."""
+"""The runs of an MLflow server or database: what is there, and what is added to it."""
 
-import io
 import logging
 import os
-import subprocess
-import sys
 import tempfile
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,16 +11,8 @@ from urllib.parse import quote, urlencode
 from evaluation import MetricResult
 from sbldm.errors import RunError, StorageError
 from sbldm.files import read_json
-from search.tracking.items import (
-    Document,
-    LogItem,
-    Params,
-    Picture,
-    RunRecord,
-    Scalar,
-    Status,
-    Tags,
-)
+from search.tracking.items import LogItem, RunRecord
+from search.tracking.mlflow_tracker import MlflowTracker
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # read once, at import
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
@@ -32,8 +20,6 @@ os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "5")
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 
 EXPERIMENT = "sbldm"
-LONGEST_PARAM = 500
-BUFFER = 100
 
 
 class MlflowStore:
@@ -55,10 +41,9 @@ class MlflowStore:
         if must_exist and not uri and not (home / "mlflow.db").exists():
             raise RunError(f"{home}: no runs are tracked here yet; train one, or name another folder with --mlruns")
         self.uri = uri or f"sqlite:///{home / 'mlflow.db'}"
-        self._failure = MlflowException
         try:
             home.mkdir(parents=True, exist_ok=True)
-            self._client = MlflowClient(tracking_uri=self.uri)
+            self._client: Any = _Client(MlflowClient(tracking_uri=self.uri), MlflowException)
             found = self._client.get_experiment_by_name(EXPERIMENT)
             artifacts = None if uri else (home / "artifacts").as_uri()
             tags = {"mlflow.experimentKind": "custom_model_development"}
@@ -68,6 +53,10 @@ class MlflowStore:
         except Exception as error:  # sqlalchemy has a family of its own
             raise StorageError(f"{self.uri}: the tracking store does not answer ({_first_line(error)})") from error
 
+    def holds(self, run_id: str) -> bool:
+        """Return whether the run is here and has not been deleted."""
+        return bool(self._client.search_runs([self.experiment_id], f"attributes.run_id = '{run_id}'"))
+
     def start(self, name: str, *, kind: str, parent: str | None = None, tags: Mapping[str, str] | None = None) -> str:
         """Open a run and return its id; nothing in it names a user or a path."""
         own = {"sbldm.kind": kind, "mlflow.user": "sbldm", "mlflow.source.name": "sbldm", **(tags or {})}
@@ -76,7 +65,7 @@ class MlflowStore:
         run_id: str = self._client.create_run(self.experiment_id, run_name=name, tags=own).info.run_id
         return run_id
 
-    def tracker(self, run_id: str) -> "MlflowTracker":
+    def tracker(self, run_id: str) -> MlflowTracker:
         """Return the record of a run, open for more; a run that had ended runs again."""
         self._client.update_run(run_id, status="RUNNING")
         return MlflowTracker(self._client, run_id)
@@ -120,7 +109,7 @@ class MlflowStore:
         """Return a local copy of an artifact."""
         try:
             return Path(self._client.download_artifacts(run_id, name, str(folder)))
-        except (self._failure, OSError) as error:
+        except OSError as error:  # a StorageError is one
             raise RunError(f"run {run_id[:8]} holds no artifact {name} ({_first_line(error)})") from error
 
     def document(self, run_id: str, name: str) -> dict[str, Any]:
@@ -157,63 +146,23 @@ class MlflowStore:
             self._client.set_terminated(run_id, "KILLED")
 
 
-class MlflowTracker:
-    """Write one run's record, step metrics in batches."""
+class _Client:
+    """MLflow's client, whose failures are ours."""
 
-    def __init__(self, client: Any, run_id: str) -> None:
+    def __init__(self, client: Any, failure: type[Exception]) -> None:
         self._client = client
-        self.run_id = run_id
-        self._buffer: list[Scalar] = []
-        self._started = int(time.time() * 1000)
+        self._failure = failure
 
-    def log(self, item: LogItem) -> None:
-        """Record one item; step metrics wait until there are many."""
-        if isinstance(item, Scalar):
-            self._buffer.append(item)
-            if len(self._buffer) >= BUFFER:
-                self.flush()
-        elif isinstance(item, Params):
-            self._log_params(item.values)
-        elif isinstance(item, Tags):
-            for key, value in item.values.items():
-                self._client.set_tag(self.run_id, key, value)
-        elif isinstance(item, Picture):
-            self._log_picture(item)
-        elif isinstance(item, Document):
-            self._client.log_dict(self.run_id, dict(item.value), item.name)
-        else:
-            self._client.log_artifact(self.run_id, str(item.path), item.folder or None)
+    def __getattr__(self, name: str) -> Any:
+        call = getattr(self._client, name)
 
-    def flush(self) -> None:
-        """Send what waits."""
-        from mlflow.entities import Metric
+        def answer(*arguments: Any, **named: Any) -> Any:
+            try:
+                return call(*arguments, **named)
+            except self._failure as error:
+                raise StorageError(f"the tracking store refuses to {name} ({_first_line(error)})") from error
 
-        now = int(time.time() * 1000)
-        metrics = [Metric(each.name, each.value, now, each.step) for each in self._buffer]
-        for start in range(0, len(metrics), BUFFER):
-            self._client.log_batch(self.run_id, metrics=metrics[start : start + BUFFER])
-        self._buffer.clear()
-
-    def finish(self, status: Status) -> None:
-        """Send what waits and close the run."""
-        self.flush()
-        self._client.set_terminated(self.run_id, status)
-
-    def _log_params(self, values: Mapping[str, str]) -> None:
-        from mlflow.entities import Param
-
-        known = self._client.get_run(self.run_id).data.params
-        short = {key: text for key, text in values.items() if key not in known and 0 < len(text) <= LONGEST_PARAM}
-        items = [Param(key, text) for key, text in short.items()]
-        for start in range(0, len(items), BUFFER):
-            self._client.log_batch(self.run_id, params=items[start : start + BUFFER])
-
-    def _log_picture(self, item: Picture) -> None:
-        from PIL import Image
-
-        with Image.open(io.BytesIO(item.path.read_bytes())) as image:
-            self._client.log_image(self.run_id, image.convert("RGB"), key=item.name, step=0)
-        self._client.log_artifact(self.run_id, str(item.path), "pictures")
+        return answer
 
 
 def _to_record(run: Any) -> RunRecord:
@@ -225,10 +174,3 @@ def _to_record(run: Any) -> RunRecord:
 
 def _first_line(error: BaseException) -> str:
     return str(error).splitlines()[0] if str(error) else type(error).__name__
-
-
-def serve(store: MlflowStore, port: int) -> None:
-    """Run MLflow's own pages on this machine's loopback address until interrupted."""
-    options = ["--backend-store-uri", store.uri, "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
-    environment = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
-    subprocess.run([sys.executable, "-m", "mlflow", "ui", *options], check=False, env=environment)  # noqa: S603

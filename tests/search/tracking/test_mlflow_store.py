@@ -1,5 +1,6 @@
 import os
 import sqlite3
+import time
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -8,7 +9,7 @@ from PIL import Image
 
 from sbldm.errors import RunError, StorageError
 from search.tracking import Artifact, Document, MlflowStore, Params, Picture, Scalar, Tags, Tracker
-from search.tracking.mlflow_store import BUFFER, LONGEST_PARAM
+from search.tracking.mlflow_tracker import BUFFER, LONGEST_PARAM
 
 
 def history(store: MlflowStore, run_id: str, name: str) -> list[tuple[int, float]]:
@@ -57,6 +58,32 @@ def test_every_step_arrives_once_whatever_the_size_of_a_batch(store: MlflowStore
         tracker.log(Scalar("loss", float(step), step))
     tracker.finish("FINISHED")
     assert history(store, run_id, "loss") == [(step, float(step)) for step in range(2 * BUFFER + 7)]
+
+
+def test_a_resumed_run_repeats_no_step(store: MlflowStore) -> None:
+    run_id = store.start("resumed", kind="run")
+    for last in (5, 8):
+        tracker = store.tracker(run_id)
+        for step in range(last):
+            tracker.log(Scalar("loss", step / 3, step))
+        tracker.finish("KILLED")
+    assert history(store, run_id, "loss") == [(step, step / 3) for step in range(8)]
+
+
+def test_a_value_that_came_back_is_the_latest_word(store: MlflowStore) -> None:
+    run_id = store.start("measured again", kind="run")
+    for value in (1.0, 2.0, 1.0):
+        tracker = store.tracker(run_id)
+        tracker.log(Scalar("eval/fd", value))
+        tracker.finish("FINISHED")
+        time.sleep(0.002)  # MLflow orders by milliseconds
+    assert store.find(run_id).metrics == {"eval/fd": 1.0}
+
+
+def test_a_deleted_run_is_not_held(store: MlflowStore) -> None:
+    kept, deleted = (store.start(name, kind="run") for name in ("kept", "deleted"))
+    store._client.delete_run(deleted)
+    assert [store.holds(run_id) for run_id in (kept, deleted, "0" * 32)] == [True, False, False]
 
 
 def test_settings_logged_again_keep_their_first_value_and_long_ones_stay_out(store: MlflowStore) -> None:
@@ -134,6 +161,20 @@ def test_a_broken_database_is_refused_in_one_line(tmp_path: Path) -> None:
     with pytest.raises(StorageError, match=r"mlflow\.db: the tracking store does not answer") as refusal:
         MlflowStore(tmp_path)
     assert len(str(refusal.value).splitlines()) == 1
+
+
+@pytest.mark.slow  # a database of its own
+def test_a_store_that_is_lost_under_way_is_one_line(tmp_path: Path) -> None:
+    lost = MlflowStore(tmp_path)
+    tracker = lost.tracker(lost.start("lost", kind="run"))
+    for file in tmp_path.glob("mlflow.db*"):
+        file.unlink()
+    with pytest.raises(StorageError, match="the tracking store refuses to create_run") as refusal:
+        lost.start("more", kind="run")
+    assert len(str(refusal.value).splitlines()) == 1
+    tracker.log(Scalar("loss", 1.0))
+    with pytest.raises(StorageError):
+        tracker.finish("FINISHED")
 
 
 def test_the_link_opens_the_trials_of_a_study(store: MlflowStore) -> None:
