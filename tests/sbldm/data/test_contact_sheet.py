@@ -32,3 +32,13 @@ def test_labels_color_their_pixels_only_below_the_plain_slices() -> None:
     assert changed.nonzero().tolist() == [[0, 0], [0, 4]]
     assert sheet.min() >= 0
     assert sheet.max() <= 1
+
+
+def test_the_first_class_is_shown_in_red_and_the_second_in_cyan() -> None:
+    data = slice_set(3, ("a", "b"))
+    data.labels[:, 0, 1] = 1
+    colored = contact_sheet(data, columns=3)[:, 4:, 4:8]  # the middle slice, whose grey is 0.5
+    grey = 0.55 * 0.5
+    torch.testing.assert_close(colored[:, 0, 1], torch.tensor([grey + 0.45, grey + 0.045, grey + 0.045]))
+    torch.testing.assert_close(colored[:, 0, 0], torch.tensor([grey + 0.045, grey + 0.45, grey + 0.45]))
+    torch.testing.assert_close(colored[:, 1, 1], torch.full((3,), 0.5))

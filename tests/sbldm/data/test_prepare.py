@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, Literal
 
+import numpy as np
 import pytest
 import torch
 from pydantic import ValidationError
@@ -68,6 +69,30 @@ def test_scale_and_offset_of_the_scanner_do_not_matter() -> None:
     other = [1000 * (seed + 1) * image + 300 for seed, image in enumerate(plain)]
     one, two = prepare([volume(x) for x in plain]), prepare([volume(x) for x in other])
     torch.testing.assert_close(one.train.images, two.train.images, rtol=0, atol=1e-4)  # float32 of the raw values
+
+
+def test_a_linear_rescaling_of_whole_numbers_changes_no_bit() -> None:
+    plain = [(100 * noise(seed, 4, 16, 16)).round() for seed in range(4)]
+    one, two = prepare([volume(x) for x in plain]), prepare([volume(3 * x - 700) for x in plain])
+    assert one.digest == two.digest
+    for part in everything(one):
+        assert float(part.images.min()) == -1
+        assert float(part.images.max()) == 1
+
+
+def test_an_image_that_fits_equals_the_formula_on_numpys_percentiles() -> None:
+    images = [noise(seed, 4, 16, 16) for seed in range(3)]
+    for image in images:
+        image[:, :4] = 0  # air, which the percentiles leave out
+    data = prepare([volume(image) for image in images])
+    found = sorted((part.images[:, 0] for part in everything(data)), key=lambda slices: float(slices.sum()))
+    expected = []
+    for image in images:
+        values = image.double().numpy()
+        low, high = np.percentile(values[values > 0], [0.5, 99.5], method="nearest")
+        expected.append(torch.from_numpy(np.clip((values - low) / (high - low), 0, 1) * 2 - 1).float())
+    expected.sort(key=lambda slices: float(slices.sum()))
+    torch.testing.assert_close(found, expected, rtol=0, atol=0)
 
 
 def test_the_percentiles_become_the_ends_of_the_range() -> None:
@@ -136,6 +161,14 @@ def test_kept_slices_are_evenly_spread_and_ordered() -> None:
     assert data.train.positions.tolist() == pytest.approx([-1, -0.5, 0, 0.5, 1], abs=1e-6)
 
 
+def test_of_ten_slices_three_are_the_first_the_fifth_and_the_last() -> None:
+    data = prepare([volume(noise(seed, 10, 16, 16)) for seed in range(3)], slices_per_subject=3)
+    places = (data.train.positions + 1) * 9 / 2
+    assert places.tolist() == pytest.approx([0, 4, 9], abs=1e-5)  # 4.5 is rounded to the even one
+    few = prepare([volume(noise(seed, 2, 16, 16)) for seed in range(3)], slices_per_subject=3)
+    assert len(few.train) == 2
+
+
 def test_only_labelled_slices_and_only_a_range_can_be_kept() -> None:
     labels = torch.zeros(5, 16, 16, dtype=torch.uint8)
     labels[1:3, 4, 4] = 1
@@ -166,6 +199,17 @@ def test_one_slice_under_two_patients_is_refused() -> None:
     images[3] = images[0].clone()
     with pytest.raises(DataError, match="slice"):
         prepare([volume(image) for image in images])
+
+
+def test_one_slice_twice_in_one_patient_is_allowed() -> None:
+    images = [noise(seed, 3, 16, 16) for seed in range(3)]
+    images[0][1] = images[0][0]
+    assert sum(len(part) for part in everything(prepare([volume(image) for image in images]))) == 9
+
+
+def test_too_few_patients_are_refused() -> None:
+    with pytest.raises(DataError, match="at least 3 patients, but got 2"):
+        prepare([volume(noise(seed, 3, 16, 16)) for seed in range(2)])
 
 
 def test_a_volume_that_shows_nothing_is_refused() -> None:

@@ -60,6 +60,28 @@ def test_the_digest_ignores_order_within_parts_and_sees_every_swap() -> None:
     assert split.digest != Split(("a", "b"), ("c",), ("d",), seed=1).digest
 
 
+@quick
+@given(ids=some_ids, spec=specs)
+def test_each_part_is_within_one_patient_of_its_share(ids: list[str], spec: SplitSpec) -> None:
+    wished = {part: getattr(spec, part) * len(ids) for part in PARTS}
+    if min(wished.values()) < 1:
+        return  # a part that would be empty takes its one patient from the others
+    split = split_subjects(ids, spec)
+    assert max(abs(len(getattr(split, part)) - wished[part]) for part in PARTS) < 1 + 1e-9
+
+
+@quick
+@given(ids=some_ids, spec=specs, which=st.integers(0, 10**6))
+def test_the_digest_changes_when_one_patient_moves(ids: list[str], spec: SplitSpec, which: int) -> None:
+    split = split_subjects([*ids, "one more, so that a part can spare one"], spec)
+    source = max(PARTS, key=lambda part: len(getattr(split, part)))
+    patients = list(getattr(split, source))
+    moved = patients.pop(which % len(patients))
+    target = PARTS[PARTS.index(source) - 1]
+    parts = {part: getattr(split, part) for part in PARTS} | {source: tuple(patients)}
+    assert Split(**parts | {target: (*parts[target], moved)}, seed=split.seed).digest != split.digest
+
+
 def test_another_seed_deals_anew() -> None:
     ids = [f"p{i}" for i in range(30)]
     assert split_subjects(ids, SplitSpec(seed=0)).train != split_subjects(ids, SplitSpec(seed=1)).train

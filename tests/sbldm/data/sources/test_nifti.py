@@ -153,3 +153,13 @@ def test_a_link_out_of_the_folder_is_refused(tmp_path: Path, blob: Write, write_
     (tmp_path / "root/p.nii.gz").symlink_to(tmp_path / "elsewhere/p.nii.gz")
     with pytest.raises(DataError, match="must lie inside"):
         NiftiSpec(root=tmp_path / "root").read(Subject("p"))
+
+
+def test_of_a_series_one_volume_meets_its_labels(tmp_path: Path, blob: Write, write_nifti: Write) -> None:
+    write_nifti(tmp_path / "p.nii.gz", np.stack([blob(0), blob(1)], axis=-1))
+    write_nifti(tmp_path / "labels/p.nii.gz", (blob(1) > 90).astype(np.uint8)[..., None])
+    with pytest.raises(DataError, match=r"p\.nii\.gz: holds 2 volumes; set data\.volume"):
+        NiftiSpec(root=tmp_path).read(Subject("p"))
+    volume = NiftiSpec(root=tmp_path, axis=0, volume=1).read(Subject("p"))
+    np.testing.assert_array_equal(volume.image.numpy(), blob(1))
+    np.testing.assert_array_equal(volume.labels.numpy(), blob(1) > 90)

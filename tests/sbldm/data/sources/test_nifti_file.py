@@ -2,6 +2,7 @@
 
 import gzip
 import struct
+import tracemalloc
 from pathlib import Path
 
 import nibabel
@@ -106,6 +107,18 @@ def test_a_hostile_file_is_refused_in_one_line_that_names_it(content: bytes, tmp
     with pytest.raises(DataError, match=r"x\.nii: ") as refusal:
         read(tmp_path, content)
     assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("what", ["a flood of voxels", "a gzip bomb"])
+def test_a_bomb_is_refused_without_the_memory_it_asks_for(what: str, tmp_path: Path) -> None:
+    tracemalloc.start()
+    try:
+        with pytest.raises(DataError, match=r"must unpack to at most|more than the"):
+            read(tmp_path, HOSTILE[what])
+        assert tracemalloc.get_traced_memory()[1] < 5_000_000  # of 70 TB, and of 20 MB
+    finally:
+        tracemalloc.stop()
 
 
 def test_truncation_is_noticed_wherever_it_falls(tmp_path: Path) -> None:

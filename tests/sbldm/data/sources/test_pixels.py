@@ -2,6 +2,7 @@
 
 import io
 import struct
+import tracemalloc
 import zipfile
 import zlib
 from pathlib import Path
@@ -177,6 +178,26 @@ def test_other_npz_files_are_refused_in_one_line_that_names_them(content: bytes,
     with pytest.raises(DataError, match=r"x\.npz: ") as refusal:
         read(tmp_path, content, "x.npz")
     assert "\n" not in str(refusal.value)
+
+
+def test_a_missing_array_is_named_with_what_is_there(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"must hold an array 'image', but holds \['mask.npy', 'picture.npy'\]"):
+        read(tmp_path, npz(picture=np.ones((2, 2)), mask=np.ones((2, 2))), "x.npz")
+
+
+def test_an_array_that_swells_is_refused_without_the_memory(tmp_path: Path) -> None:
+    buffer, small = io.BytesIO(), npy("{'descr': '<f4', 'fortran_order': False, 'shape': (2, 2)}", bytes(16))
+    content = zipfile.ZipFile(io.BytesIO(small)).read("image.npy") + bytes(30_000_000)
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("image.npy", content)
+    tracemalloc.start()
+    try:
+        for bomb in (buffer.getvalue(), HOSTILE_NPZ["4 TB announced"]):
+            with pytest.raises(DataError, match=r"must hold 16 bytes|announces 4398046511104"):
+                read(tmp_path, bomb, "x.npz")
+        assert tracemalloc.get_traced_memory()[1] < 5_000_000
+    finally:
+        tracemalloc.stop()
 
 
 @pytest.mark.parametrize("name", ["x.png", "x.tif", "x.npz"])

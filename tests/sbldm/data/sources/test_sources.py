@@ -1,7 +1,9 @@
 """What every registered source promises."""
 
 import importlib.util
+import json
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -25,6 +27,15 @@ def test_ids_are_sorted_unique_and_stable(kind: str, make_source: MakeSource) ->
     assert ids == sorted(set(ids))
     assert len(ids) == 5
     assert ids == [subject.id for subject in again.subjects()]
+
+
+@every_kind
+def test_settings_survive_json(kind: str, make_source: MakeSource) -> None:
+    source = make_source(kind)
+    again = SOURCES.parse(json.loads(source.model_dump_json()))
+    assert again == source
+    assert again.digest() == source.digest()
+    assert again.label_names == source.label_names
 
 
 @every_kind
@@ -99,12 +110,35 @@ def test_the_fingerprint_moves_with_the_files_and_only_with_them(kind: str, make
 @file_kinds
 def test_one_image_under_two_patients_is_refused(kind: str, make_source: MakeSource) -> None:
     source = make_source(kind)
-    files = [
-        path for path in sorted(source.root.rglob("*[0-9].*")) if path.is_file() and "labels" not in path.parts[-3:]
-    ]
-    files = [path for path in files if "labelsTr" not in path.parts]
+    files = _images(source.root)
     files[-1].write_bytes(files[0].read_bytes())
     with pytest.raises(DataError, match="must differ from other patients' files") as refusal:
         source.subjects()
     assert files[0].name in str(refusal.value)
     assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.timeout(20)
+@file_kinds
+@pytest.mark.parametrize("what, rule", [("pipe", "regular file"), ("link out", "must lie inside")])
+def test_a_pipe_and_a_link_out_of_the_folder_are_refused_before_training(
+    what: str, rule: str, kind: str, make_source: MakeSource, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    source = make_source(kind)
+    victim = _images(source.root)[-1]
+    outside = tmp_path_factory.mktemp("outside") / victim.name
+    shutil.move(victim, outside)
+    if what == "pipe":
+        os.mkfifo(victim)
+    else:
+        victim.symlink_to(outside)
+    with pytest.raises(DataError, match=rule) as refusal:
+        prepare_data(source, prepare=PrepareSpec(size=16), split=SplitSpec())
+    assert victim.name in str(refusal.value)
+    assert "\n" not in str(refusal.value)
+
+
+def _images(root: Path) -> list[Path]:
+    """Return the image files of a source that ``make_source`` made, without its label maps."""
+    files = [path for path in sorted(root.rglob("*[0-9].*")) if path.is_file()]
+    return [path for path in files if not {"labels", "labelsTr"} & set(path.relative_to(root).parts)]
