@@ -1,16 +1,15 @@
 """Stage outputs on disk, each under the digest of all that made it: no work is done twice, no broken entry used."""
 
-import fcntl
-import os
 import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from sbldm.errors import ResourceError, RunError
 from sbldm.files import read_json, sha256, write_json
+from search.locks import holding
 
 MANIFEST = "MANIFEST.json"
 WORK = "work"
@@ -51,16 +50,9 @@ class Entry:
             if path.is_file() and path.name != ".lock":
                 path.unlink()
 
-    @contextmanager
-    def lock(self) -> Iterator[None]:
-        """Hold the entry; a second process waits here and then finds it ready. The kernel frees it at death."""
-        self.directory.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(self.directory / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-            yield
-        finally:
-            os.close(descriptor)
+    def lock(self) -> AbstractContextManager[None]:
+        """Hold the entry; a second process waits here and then finds it ready."""
+        return holding(self.directory / ".lock")
 
 
 @dataclass(frozen=True)

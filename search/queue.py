@@ -4,10 +4,9 @@ A worker holds a file lock on its trial for life. The kernel frees it at death, 
 locked has lost its worker: it is marked FAIL and a copy waits in its place. No heartbeat, no clock.
 """
 
-import fcntl
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import Engine, event
 
 from sbldm.errors import RunError, StorageError
+from search.locks import holding, try_hold
 
 MOST_RETRIES = 3
 STOPPED = "stopped"
@@ -48,8 +48,7 @@ class TrialQueue:
     def __init__(self, home: Path, name: str) -> None:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self._locks = home / "locks" / name
-        self._locks.mkdir(parents=True, exist_ok=True)
-        with self._mutex():
+        with holding(home / "locks" / "optuna.lock"):  # processes that make one database at once break it
             self.study = optuna.create_study(
                 storage=_open_storage(home), study_name=name, load_if_exists=True, direction="minimize"
             )
@@ -60,7 +59,7 @@ class TrialQueue:
         Raises:
             RunError: names each fact that differs from the stored one.
         """
-        with self._mutex():
+        with self.alone():
             stored = self.study.user_attrs.get("facts")
             if stored is None:
                 self.study.set_user_attr("facts", dict(facts))
@@ -75,7 +74,7 @@ class TrialQueue:
 
     def enqueue(self, planned: Sequence[Mapping[str, Any]]) -> None:
         """Queue each planned trial once, whatever has been queued before; ``key`` and ``seed`` name a trial."""
-        with self._mutex():
+        with self.alone():
             known = {_name(trial) for trial in self.study.get_trials(deepcopy=False)}
             for attributes in planned:
                 if (attributes["key"], attributes["seed"]) not in known:
@@ -83,7 +82,7 @@ class TrialQueue:
 
     def next(self) -> Lease | None:
         """Take the next waiting trial, or None when all are taken or done."""
-        with self._mutex():
+        with self.alone():
             self._reconcile()
             if not self._in_state(TrialState.WAITING):
                 return None
@@ -115,6 +114,16 @@ class TrialQueue:
         """Return what is known of the trials whose process has died too often to try again."""
         return [dict(trial.user_attrs) for trial in self._in_state(TrialState.FAIL) if _is_given_up(trial)]
 
+    def waiting(self) -> list[dict[str, Any]]:
+        """Return what is known of the trials that are still to be run or run again."""
+        with self.alone():
+            self._reconcile()
+            return [dict(trial.user_attrs) for trial in self._in_state(TrialState.WAITING)]
+
+    def alone(self) -> AbstractContextManager[None]:
+        """Keep the other workers of this study waiting while the block runs; not to be nested."""
+        return holding(self._locks / "study.lock")
+
     def _reconcile(self) -> None:
         for trial in self._in_state(TrialState.RUNNING):
             descriptor = self._try_lock(trial.number)
@@ -138,22 +147,7 @@ class TrialQueue:
         return self.study.get_trials(deepcopy=False, states=(state,))
 
     def _try_lock(self, number: int) -> int | None:
-        descriptor = os.open(self._locks / f"trial-{number}.lock", os.O_RDWR | os.O_CREAT, 0o644)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(descriptor)
-            return None
-        return descriptor
-
-    @contextmanager
-    def _mutex(self) -> Iterator[None]:
-        descriptor = os.open(self._locks / "study.lock", os.O_RDWR | os.O_CREAT, 0o644)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-            yield
-        finally:
-            os.close(descriptor)
+        return try_hold(self._locks / f"trial-{number}.lock")
 
 
 def _crashes(trial: FrozenTrial) -> int:

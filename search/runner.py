@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sbldm.errors import ConfigError, DivergedError
+from sbldm.errors import ConfigError, DivergedError, RunError
 from sbldm.spec import digest_of
 from search.cache import Cache
 from search.config import ExperimentConfig, flatten, override
@@ -90,7 +90,8 @@ def run_study(
         raise ConfigError(f"name must consist of letters, digits, dot, dash and underscore, but got {name!r}")
     planned = {(trial.cell.key, trial.seed): trial for trial in plan(study, base, seeds)}
     queue = TrialQueue(home, name)
-    queue.check_same(flatten(override(base, study.base).model_copy(update={"seed": 0}).public()))
+    queue.check_same(_facts(override(base, study.base)))
+    _check_cells(queue, study, name)
     parent = _parent(queue, study, store, name)
     queue.enqueue([_attributes(trial) for trial in planned.values()])
     done = 0
@@ -119,16 +120,17 @@ def _run_trial(
     home: Path,
     name: str,
 ) -> Generator[StudyEvent, None, None]:
-    run_id = lease.attributes.get("run") or store.start(
-        trial.label, kind="trial", parent=parent, tags=_tags(trial, name)
-    )
+    run_id = str(lease.attributes.get("run", ""))
+    if not store.holds(run_id):
+        run_id = store.start(trial.label, kind="trial", parent=parent, tags=_tags(trial, name))
     lease.trial.set_user_attr("run", run_id)
-    yield TrialStarted(trial.label, queue.counts()["COMPLETE"] + 1, planned, run_id)
     try:
+        yield TrialStarted(trial.label, queue.counts()["COMPLETE"] + 1, planned, run_id)
         events = run_experiment(trial.config, Cache(home / "cache"))
         result = yield from record_run(trial.config, events, store.tracker(run_id))
     except (KeyboardInterrupt, GeneratorExit):
         queue.fail(lease, "stopped by the user", retry=True)
+        store.close_abandoned([run_id])
         raise
     except DivergedError as error:
         queue.fail(lease, f"diverged: {error}", retry=False)
@@ -146,14 +148,37 @@ def objective(result: ExperimentResult) -> float:
     return next(each.point for name, each in result.results.items() if name.startswith("eval/fd_"))
 
 
+def _facts(base: ExperimentConfig) -> dict[str, str]:
+    """Return what must not change under a study; paths are private, so files are known by their digest."""
+    files = base.data.fingerprint()
+    return flatten(base.model_copy(update={"seed": 0}).public()) | ({"data.files": files} if files else {})
+
+
+def _check_cells(queue: TrialQueue, study: Study, name: str) -> None:
+    """Refuse to go on with trials of settings that the study has lost since it was begun."""
+    keys = {cell.key for cell in study.cells()}
+    lost = sorted({str(trial["cell"]) for trial in queue.waiting() if trial["key"] not in keys})
+    if lost:
+        raise RunError(
+            f"study {name!r} was begun with settings that {study.name} no longer has ({', '.join(lost)});"
+            " give this one another name with --name"
+        )
+
+
 def _parent(queue: TrialQueue, study: Study, store: MlflowStore, name: str) -> str:
-    known = queue.study.user_attrs.get("parent")
-    if known:
-        return str(known)
-    tags = {"sbldm.study": name, "sbldm.question": study.question, "sbldm.baseline": study.baseline}
-    parent = store.start(f"study {name}", kind="study", tags=tags)
-    queue.study.set_user_attr("parent", parent)
-    return parent
+    with queue.alone():
+        known = str(queue.study.user_attrs.get("parent", ""))
+        if known and store.holds(known):
+            return known
+        if queue.counts()["COMPLETE"]:
+            raise RunError(
+                f"study {name!r} has finished trials that this tracking store does not hold: name the one it was begun"
+                " with, or give the study another name with --name (what was trained is still in the cache)"
+            )
+        tags = {"sbldm.study": name, "sbldm.question": study.question, "sbldm.baseline": study.baseline}
+        parent = store.start(f"study {name}", kind="study", tags=tags)
+        queue.study.set_user_attr("parent", parent)
+        return parent
 
 
 def _close(queue: TrialQueue, store: MlflowStore, parent: str) -> None:

@@ -1,7 +1,9 @@
 """One tracked run at a time: train it, open it again, sample and evaluate what it trained."""
 
+import os
 import tempfile
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ from search.cache import Cache
 from search.config import ExperimentConfig, build_config, override
 from search.events import Event, ExperimentResult
 from search.experiment import evaluate_model, run_experiment
+from search.locks import holding, try_hold
 from search.recording import log_result, record_run
 from search.sampling import Samples, sample_stage
 from search.stages import Prepared, Trained, data_stage, recall_data
@@ -33,8 +36,8 @@ def train_run(
     config: ExperimentConfig, *, name: str, cache: Cache, store: MlflowStore
 ) -> Generator[Event, None, tuple[str, ExperimentResult]]:
     """Train and evaluate one experiment as a tracked run, and return its id with the result."""
-    run_id = store.start(name, kind="run")
-    result = yield from record_run(config, run_experiment(config, cache), store.tracker(run_id))
+    with _living(name, cache, store) as run_id:
+        result = yield from record_run(config, run_experiment(config, cache), store.tracker(run_id))
     return run_id, result
 
 
@@ -85,6 +88,34 @@ def evaluate_run(run: OpenedRun, *, cache: Cache, store: MlflowStore) -> Generat
     log_result(result, tracker)
     tracker.finish("FINISHED")
     return result
+
+
+@contextmanager
+def _living(name: str, cache: Cache, store: MlflowStore) -> Iterator[str]:
+    """Open a run whose lock shows that its process lives; say of runs whose process has died that they were killed."""
+    folder = cache.root / "running"
+    with holding(folder / "all"):
+        for path in folder.glob("*.lock"):
+            _bury(path, store)
+        run_id = store.start(name, kind="run")
+        descriptor = try_hold(folder / f"{run_id}.lock")
+    assert descriptor is not None, "no other process knows this new run"
+    try:
+        yield run_id
+    finally:
+        (folder / f"{run_id}.lock").unlink(missing_ok=True)
+        os.close(descriptor)
+
+
+def _bury(lock: Path, store: MlflowStore) -> None:
+    descriptor = try_hold(lock)
+    if descriptor is None:
+        return
+    if store.holds(lock.stem):  # it may belong to another store
+        if store.find(lock.stem).status == "RUNNING":
+            store.close_abandoned([lock.stem])
+        lock.unlink()
+    os.close(descriptor)
 
 
 def _find_data(run: OpenedRun, cache: Cache) -> Generator[Event, None, Prepared]:

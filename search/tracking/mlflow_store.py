@@ -4,13 +4,15 @@ import logging
 import os
 import tempfile
 from collections.abc import Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
 
 from evaluation import MetricResult
-from sbldm.errors import RunError, StorageError
+from sbldm.errors import ResourceError, RunError, StorageError
 from sbldm.files import read_json
+from search.locks import holding
 from search.tracking.items import LogItem, RunRecord
 from search.tracking.mlflow_tracker import MlflowTracker
 
@@ -37,21 +39,25 @@ class MlflowStore:
 
         for name in ("mlflow", "alembic"):
             logging.getLogger(name).setLevel(logging.WARNING)
+        logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # it prints the trace of what it raises
         home = home.resolve()
         if must_exist and not uri and not (home / "mlflow.db").exists():
             raise RunError(f"{home}: no runs are tracked here yet; train one, or name another folder with --mlruns")
         self.uri = uri or f"sqlite:///{home / 'mlflow.db'}"
         try:
-            home.mkdir(parents=True, exist_ok=True)
-            self._client: Any = _Client(MlflowClient(tracking_uri=self.uri), MlflowException)
-            found = self._client.get_experiment_by_name(EXPERIMENT)
-            artifacts = None if uri else (home / "artifacts").as_uri()
-            tags = {"mlflow.experimentKind": "custom_model_development"}
-            self.experiment_id: str = (
-                found.experiment_id if found else self._client.create_experiment(EXPERIMENT, artifacts, tags)
-            )
+            with nullcontext() if must_exist or uri else holding(home / "locks" / "mlflow.lock"):
+                client = MlflowClient(tracking_uri=self.uri)
+                found = client.get_experiment_by_name(EXPERIMENT)
+                artifacts = None if uri else (home / "artifacts").as_uri()
+                tags = {"mlflow.experimentKind": "custom_model_development"}
+                self.experiment_id = str(
+                    found.experiment_id if found else client.create_experiment(EXPERIMENT, artifacts, tags)
+                )
+        except ResourceError:
+            raise
         except Exception as error:  # sqlalchemy has a family of its own
             raise StorageError(f"{self.uri}: the tracking store does not answer ({_first_line(error)})") from error
+        self._client: Any = _Client(client, MlflowException)
 
     def holds(self, run_id: str) -> bool:
         """Return whether the run is here and has not been deleted."""

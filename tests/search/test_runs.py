@@ -12,6 +12,7 @@ from sbldm.training import StepRecord
 from search.cache import Cache
 from search.config import ExperimentConfig
 from search.events import StageFinished
+from search.locks import holding
 from search.runner import TrialFinished
 from search.runs import evaluate_run, open_run, sample_run, train_run
 from search.tracking import MlflowStore
@@ -133,3 +134,23 @@ def test_a_run_of_its_own_is_trained_and_tracked(
     assert result.results == trial.result.results
     run = store.find(run_id)
     assert (run.name, run.status, run.tags["sbldm.kind"]) == ("alone", "FINISHED", "run")
+
+
+def test_a_run_whose_process_died_is_told_killed_and_a_living_one_is_left_alone(
+    tiny: ExperimentConfig, cache: Cache, store: MlflowStore, follow: Follow
+) -> None:
+    dead, living, strange = store.start("dead", kind="run"), store.start("living", kind="run"), "0" * 32
+    for run_id in (dead, living, strange):
+        (cache.root / "running").mkdir(exist_ok=True)
+        (cache.root / "running" / f"{run_id}.lock").touch()
+    with holding(cache.root / "running" / f"{living}.lock"):
+        events = train_run(tiny, name="next", cache=cache, store=store)
+        next(events)
+        (mine,) = [run for run in store.runs() if run.name == "next"]
+        assert store.find(mine.run_id).status == "RUNNING"
+        assert [store.find(run_id).status for run_id in (dead, living)] == ["KILLED", "RUNNING"]
+        names = {path.stem for path in (cache.root / "running").glob("*.lock")}
+        assert names == {living, strange, mine.run_id}
+        events.close()
+    assert store.find(mine.run_id).status == "KILLED"
+    assert not (cache.root / "running" / f"{mine.run_id}.lock").exists()

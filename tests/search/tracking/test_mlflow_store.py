@@ -164,7 +164,7 @@ def test_a_broken_database_is_refused_in_one_line(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow  # a database of its own
-def test_a_store_that_is_lost_under_way_is_one_line(tmp_path: Path) -> None:
+def test_a_store_that_is_lost_under_way_is_one_line(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     lost = MlflowStore(tmp_path)
     tracker = lost.tracker(lost.start("lost", kind="run"))
     for file in tmp_path.glob("mlflow.db*"):
@@ -175,6 +175,7 @@ def test_a_store_that_is_lost_under_way_is_one_line(tmp_path: Path) -> None:
     tracker.log(Scalar("loss", 1.0))
     with pytest.raises(StorageError):
         tracker.finish("FINISHED")
+    assert caplog.text == ""
 
 
 def test_the_link_opens_the_trials_of_a_study(store: MlflowStore) -> None:
