@@ -49,7 +49,7 @@ LAPTOP: dict[str, Any] = QUICK | {
     "autoencoder_training": QUICK["autoencoder_training"] | {"steps": 3000, "ema_decay": 0.999},
     "network": QUICK["network"] | {"model_channels": 64},
     "training": QUICK["training"] | {"steps": 12000, "warmup_steps": 200, "learning_rate": 1e-3, "ema_decay": 0.9995},
-    "sampler": {"kind": "ddim", "steps": 50},
+    "sampler": {"kind": "ddim", "steps": 100, "eta": 1.0},
     "evaluation": {"samples": 500},
 }
 T4: dict[str, Any] = {

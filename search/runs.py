@@ -82,7 +82,7 @@ def sample_run(run: OpenedRun, count: int, *, seed: int, cache: Cache) -> Genera
 
 def evaluate_run(run: OpenedRun, *, cache: Cache, store: MlflowStore) -> Generator[Event, None, ExperimentResult]:
     """Measure a run's model, and add what is found to the run."""
-    prepared = yield from _find_data(run, cache)
+    prepared = yield from find_data(run, cache)
     result = yield from evaluate_model(run.config, prepared, run.trained, cache)
     tracker = store.tracker(run.record.run_id)
     log_result(result, tracker)
@@ -118,7 +118,8 @@ def _bury(lock: Path, store: MlflowStore) -> None:
     os.close(descriptor)
 
 
-def _find_data(run: OpenedRun, cache: Cache) -> Generator[Event, None, Prepared]:
+def find_data(run: OpenedRun, cache: Cache) -> Generator[Event, None, Prepared]:
+    """Return the slices a run was trained with, from the cache or made anew; another split is refused."""
     prepared = recall_data(run.record.tags["sbldm.data_entry"], cache)
     if prepared is None:
         prepared = yield from data_stage(run.config, cache)

@@ -93,7 +93,7 @@ def codec_stage(
 ) -> Generator[Event, None, tuple[LatentCodec, str]]:
     """Return the trained autoencoder with its latent statistics, and the digest of all that made it."""
     spec, training = model_spec(config, data), config.autoencoder_training
-    settings = [spec.autoencoder.model_dump(mode="json"), training.model_dump(mode="json"), config.autoencoder_seed]
+    settings = [spec.autoencoder.model_dump(mode="json"), _decisive(training), config.autoencoder_seed]
     digest = digest_of([data.train.digest(), *settings])
 
     def build(entry: Entry) -> Generator[Event, None, Meta]:
@@ -115,8 +115,8 @@ def network_stage(
 ) -> Generator[Event, None, Trained]:
     """Return the trained model; settings that make the same noise levels share one training."""
     spec = model_spec(config, data)
-    parts = (config.network, config.loss, config.cutmix, config.training)
-    settings = [part.model_dump(mode="json") for part in parts]
+    settings = [part.model_dump(mode="json") for part in (config.network, config.loss, config.cutmix)]
+    settings.append(_decisive(config.training))
     levels = sha256(spec.schedule.build().alpha_bar.numpy().tobytes())
     digest = digest_of([codec_digest, levels, config.prediction, config.seed, *settings])
 
@@ -152,6 +152,11 @@ def model_spec(config: ExperimentConfig, data: PreparedData) -> ModelSpec:
         schedule=config.schedule,
         prediction=config.prediction,
     )
+
+
+def _decisive(training: TrainingSpec) -> dict[str, Any]:
+    """Return the training settings that decide the weights: how often checkpoints are written does not."""
+    return training.model_dump(mode="json", exclude={"commit_every", "commit_seconds"})
 
 
 def _latents(
