@@ -32,6 +32,7 @@ def find_files(root: Path, pattern: str, endings: Iterable[str]) -> list[Path]:
 
 def read_file(path: Path, root: Path) -> bytes:
     """Return a file's content; a link out of the folder, a device, a pipe or a giant is refused before it is read."""
+    _status(path)
     if not path.resolve().is_relative_to(root.resolve()):
         raise DataError(f"{path}: a file must lie inside {root}, but it is a link to elsewhere; copy it there")
     try:
@@ -79,7 +80,7 @@ def refuse_twins(root: Path, owners: Mapping[Path, str]) -> None:
     """Refuse one content under two patients: they would be one person in two parts of the split."""
     by_size: dict[int, list[Path]] = {}
     for path in owners:
-        by_size.setdefault(path.stat().st_size, []).append(path)
+        by_size.setdefault(_status(path).st_size, []).append(path)
     for paths in by_size.values():
         seen: dict[str, Path] = {}
         for path in paths if len({owners[path] for path in paths}) > 1 else ():
@@ -93,5 +94,13 @@ def refuse_twins(root: Path, owners: Mapping[Path, str]) -> None:
 
 def fingerprint(root: Path, paths: Iterable[Path]) -> str:
     """Return a digest of names, sizes and times of change: it changes when any file does."""
-    facts = [(str(path.relative_to(root)), path.stat().st_size, path.stat().st_mtime_ns) for path in paths]
+    facts = [(str(path.relative_to(root)), _status(path).st_size, _status(path).st_mtime_ns) for path in paths]
     return digest_of(sorted(facts))
+
+
+def _status(path: Path) -> os.stat_result:
+    """Return size and times of what a path leads to; a link to nowhere or to itself is refused."""
+    try:
+        return path.stat()
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror}); check that it is there") from error

@@ -138,6 +138,21 @@ def test_a_pipe_and_a_link_out_of_the_folder_are_refused_before_training(
     assert "\n" not in str(refusal.value)
 
 
+@file_kinds
+@pytest.mark.parametrize("target", ["nowhere", "itself"])
+def test_a_link_that_leads_nowhere_is_refused_in_one_line(target: str, kind: str, make_source: MakeSource) -> None:
+    source = make_source(kind)
+    victim = _images(source.root)[-1]
+    stranger = source.subjects()[-1]
+    victim.unlink()
+    victim.symlink_to(victim if target == "itself" else source.root / "nowhere")
+    for look in (source.subjects, source.fingerprint, lambda: source.read(stranger)):
+        with pytest.raises(DataError, match=r"cannot be read|link") as refusal:
+            look()
+        assert victim.name in str(refusal.value)
+        assert "\n" not in str(refusal.value)
+
+
 def _images(root: Path) -> list[Path]:
     """Return the image files of a source that ``make_source`` made, without its label maps."""
     files = [path for path in sorted(root.rglob("*[0-9].*")) if path.is_file()]
