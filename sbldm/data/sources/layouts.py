@@ -49,13 +49,15 @@ def find_cases(root: Path, layout: Layout, suffix: str) -> tuple[Case, ...]:
 
 
 def _flat(root: Path, suffix: str) -> Iterable[Case]:
+    labels = _by_stem(root / "labels")
     for image in _images(root, "*", suffix):
-        yield Case(_stem(image), image, _same_name(image, root / "labels"))
+        yield Case(_stem(image), image, labels.get(_stem(image)))
 
 
 def _decathlon(root: Path, suffix: str) -> Iterable[Case]:
+    labels = _by_stem(root / "labelsTr")
     for image in _images(root / "imagesTr", "*", suffix):
-        yield Case(_stem(image), image, _same_name(image, root / "labelsTr"))
+        yield Case(_stem(image), image, labels.get(_stem(image)))
 
 
 def _brats(root: Path, suffix: str) -> Iterable[Case]:
@@ -86,8 +88,8 @@ def _images(folder: Path, pattern: str, suffix: str) -> list[Path]:
     return [path for path in find_files(folder, pattern, NIFTI) if _stem(path).endswith(suffix)]
 
 
-def _same_name(image: Path, folder: Path) -> Path | None:
-    return next((path for ending in NIFTI if (path := folder / f"{_stem(image)}{ending}").exists()), None)
+def _by_stem(folder: Path) -> dict[str, Path]:
+    return {_stem(path): path for path in find_files(folder, "*", NIFTI)}
 
 
 def _subject(path: Path) -> str:
@@ -98,7 +100,7 @@ def _subject(path: Path) -> str:
 
 
 def _stem(path: Path) -> str:
-    return path.name.removesuffix(".gz").removesuffix(".nii")
+    return re.sub(r"\.nii(\.gz)?$", "", path.name, flags=re.IGNORECASE)
 
 
 def _with(suffix: str) -> str:

@@ -163,3 +163,16 @@ def test_of_a_series_one_volume_meets_its_labels(tmp_path: Path, blob: Write, wr
     volume = NiftiSpec(root=tmp_path, axis=0, volume=1).read(Subject("p"))
     np.testing.assert_array_equal(volume.image.numpy(), blob(1))
     np.testing.assert_array_equal(volume.labels.numpy(), blob(1) > 90)
+
+
+@pytest.mark.parametrize("layout, images, labels", [("flat", "", "labels"), ("decathlon", "imagesTr", "labelsTr")])
+def test_the_case_of_an_ending_loses_no_label(
+    layout: str, images: str, labels: str, tmp_path: Path, blob: Write, write_nifti: Write
+) -> None:
+    for seed, (one, other) in enumerate([(".NII.GZ", ".nii.gz"), (".nii", ".NII"), (".Nii.gz", ".nii")]):
+        write_nifti(tmp_path / images / f"p{seed}_T1w{one}", blob(seed))
+        write_nifti(tmp_path / labels / f"p{seed}_T1w{other}", (blob(seed) > 90).astype(np.uint8))
+    source = NiftiSpec(root=tmp_path, layout=layout, suffix="T1w", axis=0)
+    assert [subject.id for subject in source.subjects()] == ["p0_T1w", "p1_T1w", "p2_T1w"]
+    assert source.label_names == ("label_1",)
+    np.testing.assert_array_equal(source.read(Subject("p0_T1w")).labels.numpy(), blob(0) > 90)
