@@ -130,10 +130,17 @@ class FolderSpec(SourceSpec):
             return {}
         try:
             text = read_file(self.patient_csv, self.patient_csv.parent).decode("utf-8-sig")
-            rows = list(csv.DictReader(text.splitlines()))
-            return {row["file"]: row["patient"] for row in rows if row["patient"]}
+            rows = [row for row in csv.DictReader(text.splitlines()) if row["patient"]]
+            owners = {row["file"]: row["patient"] for row in rows}
+            twice = next((row for row in rows if owners[row["file"]] != row["patient"]), None)
         except (UnicodeDecodeError, csv.Error, KeyError) as error:
             raise DataError(f"{self.patient_csv}: must be UTF-8 CSV with the columns file and patient") from error
+        if twice:
+            raise DataError(
+                f"{self.patient_csv}: a file must have one patient, but {twice['file']} has {twice['patient']} and"
+                f" {owners[twice['file']]}; remove a line"
+            )
+        return owners
 
     def _read_slices(self, path: Path) -> list[tuple[Array, Array | None]]:
         if path.suffix.lower() == ".npz":
@@ -147,8 +154,8 @@ class FolderSpec(SourceSpec):
             return [(each, None) for each in image.reshape(-1, *image.shape[-2:])]
         if labels.shape != image.shape:
             raise DataError(f"{path}: labels must have the image's shape {image.shape}, but have {labels.shape}")
-        if (labels != np.round(labels)).any() or labels.min() < 0:
-            raise DataError(f"{path}: labels must be whole numbers from 0")
+        if (labels != np.round(labels)).any() or not 0 <= labels.min() <= labels.max() < 2**31:
+            raise DataError(f"{path}: labels must be whole numbers from 0, but span [{labels.min()}, {labels.max()}]")
         pairs = zip(image.reshape(-1, *image.shape[-2:]), labels.reshape(-1, *labels.shape[-2:]), strict=True)
         return list(pairs)
 

@@ -100,3 +100,23 @@ def test_pixels_that_are_no_numbers_are_counted(tmp_path: Path, blob: Write) -> 
     np.savez(tmp_path / "patient0.npz", image=image)
     with pytest.raises(DataError, match=r"patient0\.npz: pixels must be finite, but 1 "):
         FolderSpec(root=tmp_path, patient_regex="(patient[0-9])").read(Subject("patient0"))
+
+
+@pytest.mark.parametrize("value", [np.inf, -np.inf, np.nan, 1e300, 0.5, -1.0])
+def test_labels_that_are_no_small_whole_numbers_are_refused(value: float, tmp_path: Path, blob: Write) -> None:
+    for seed in range(2):
+        np.savez(tmp_path / f"p{seed}.npz", image=blob(seed), labels=np.full(blob(seed).shape, value))
+    with pytest.raises(DataError, match=r"p0\.npz: labels must be whole numbers from 0"):
+        FolderSpec(root=tmp_path, patient_regex="(p[0-9])").read(Subject("p0"))
+
+
+def test_a_table_that_gives_one_file_to_two_patients_is_refused(slices: Path) -> None:
+    files = sorted(path.relative_to(slices).as_posix() for path in slices.glob("p*/*.png"))
+    lines = ["file,patient", *(f"{name},{name[:2]}" for name in files)]
+    table = slices / "table.csv"
+    source = FolderSpec(root=slices, patient_csv=table)
+    table.write_text("\n".join([*lines, f"{files[3]},p4"]))
+    with pytest.raises(DataError, match=r"table\.csv: a file must have one patient, but p0/slice_9\.png has p0 and p4"):
+        source.subjects()
+    table.write_text("\n".join([*lines, lines[4]]))  # said twice, but the same
+    assert len(source.subjects()) == 5
