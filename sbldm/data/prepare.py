@@ -169,9 +169,15 @@ def _resize_labels(labels: UInt8[Tensor, "n h w"], size: int) -> UInt8[Tensor, "
     """Give each pixel the class with the largest share of its area."""
     if labels.shape[-2:] == (size, size) or len(labels) == 0:
         return labels.reshape(len(labels), size, size)
-    classes = int(labels.max()) + 1
-    shares = torch.stack([_resize((labels == value).float(), size) for value in range(classes)])
-    return shares.argmax(0).to(torch.uint8)
+    down, across = (_overlaps(length, size) for length in labels.shape[-2:])
+    areas = torch.stack([down @ (labels == value).float() @ across.T for value in range(int(labels.max()) + 1)])
+    return areas.argmax(0).to(torch.uint8)
+
+
+def _overlaps(before: int, after: int) -> Float[Tensor, "after before"]:
+    """Return how much of each old pixel lies in each new one; whole numbers, so that ties are exact."""
+    old, new = torch.arange(before) * after, torch.arange(after)[:, None] * before
+    return (torch.minimum(old + after, new + before) - torch.maximum(old, new)).clamp(min=0).float()
 
 
 def _join(patients: list[_Patient], label_names: tuple[str, ...]) -> SliceSet:

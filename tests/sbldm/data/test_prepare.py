@@ -144,6 +144,21 @@ def test_resizing_keeps_the_mean_and_gives_labels_their_majority() -> None:
     assert float(data.train.images.mean()) == pytest.approx(float(same.train.images.mean()), abs=0.01)
 
 
+def test_each_class_wins_by_its_area_inside_the_pixel_alone() -> None:
+    four = torch.tensor([[1, 1, 2, 2], [1, 2, 2, 1], [0, 2, 1, 0], [2, 2, 1, 0]], dtype=torch.uint8)
+    labels = torch.full((1, 32, 32), 2, dtype=torch.uint8)
+    labels[0, 14:18, 14:18] = four
+    shown = prepare([volume(noise(seed, 1, 32, 32), labels) for seed in range(3)], ("a", "b")).train.labels[0]
+    assert shown[7:9, 7:9].tolist() == [[1, 2], [2, 0]]  # 3 of 4, 3 of 4, 3 of 4, and a tie to the lower class
+    assert int((shown != 2).sum()) == 2
+    thirds = torch.full((1, 48, 48), 2, dtype=torch.uint8)
+    thirds[0, 21:24, 21:24] = torch.tensor([[1, 1, 1], [1, 1, 2], [2, 2, 2]])  # 5 of 9
+    shown = prepare([volume(noise(seed, 1, 48, 48), thirds) for seed in range(3)], ("a", "b")).train.labels[0]
+    assert shown[7, 7] == 1
+    larger = prepare([volume(noise(seed, 1, 32, 32), labels) for seed in range(3)], ("a", "b"), size=64).train.labels[0]
+    assert torch.equal(larger, labels[0].repeat_interleave(2, 0).repeat_interleave(2, 1))
+
+
 def test_empty_slices_are_dropped_and_counted() -> None:
     images = [noise(seed, 6, 16, 16) for seed in range(3)]
     for image in images:
@@ -165,8 +180,7 @@ def test_of_ten_slices_three_are_the_first_the_fifth_and_the_last() -> None:
     data = prepare([volume(noise(seed, 10, 16, 16)) for seed in range(3)], slices_per_subject=3)
     places = (data.train.positions + 1) * 9 / 2
     assert places.tolist() == pytest.approx([0, 4, 9], abs=1e-5)  # 4.5 is rounded to the even one
-    few = prepare([volume(noise(seed, 2, 16, 16)) for seed in range(3)], slices_per_subject=3)
-    assert len(few.train) == 2
+    assert len(prepare([volume(noise(seed, 2, 16, 16)) for seed in range(3)], slices_per_subject=3).train) == 2
 
 
 def test_only_labelled_slices_and_only_a_range_can_be_kept() -> None:
@@ -202,9 +216,8 @@ def test_one_slice_under_two_patients_is_refused() -> None:
 
 
 def test_one_slice_twice_in_one_patient_is_allowed() -> None:
-    images = [noise(seed, 3, 16, 16) for seed in range(3)]
-    images[0][1] = images[0][0]
-    assert sum(len(part) for part in everything(prepare([volume(image) for image in images]))) == 9
+    twice = [volume(noise(seed, 1, 16, 16).expand(3, 16, 16)) for seed in range(3)]
+    assert sum(len(part) for part in everything(prepare(twice))) == 9
 
 
 def test_too_few_patients_are_refused() -> None:
@@ -229,15 +242,9 @@ def test_the_same_settings_give_the_same_digest_and_others_another() -> None:
 
 
 @pytest.mark.parametrize(
-    "settings",
-    [
-        {"low_percentile": 60},
-        {"high_percentile": 101},
-        {"size": 0},
-        {"positions": (0.5, 0.5)},
-        {"minimum_forground": 0},
-    ],
+    "name, value",
+    [("low_percentile", 60), ("high_percentile", 101), ("size", 0), ("positions", (0.5, 0.5)), ("size_typo", 0)],
 )
-def test_settings_that_make_no_sense_are_refused(settings: dict[str, object]) -> None:
+def test_settings_that_make_no_sense_are_refused(name: str, value: object) -> None:
     with pytest.raises(ValidationError):
-        PrepareSpec(**settings)
+        PrepareSpec(**{name: value})
