@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from sbldm.data import PreparedData, load_prepared, prepare_steps, save_prepared
-from sbldm.files import atomic_write, sha256
+from sbldm.files import atomic_write, read_json, sha256, write_json
 from sbldm.latent import LatentCodec, encode_latents, measure_codec
 from sbldm.model import LatentDiffusion, ModelSpec
 from sbldm.nn import Autoencoder
@@ -22,6 +22,7 @@ from search.config import ExperimentConfig
 from search.events import Event, Progress, StageFinished, StageStarted
 
 Meta = dict[str, Any]
+BOOKED = 100
 
 
 @dataclass(frozen=True, eq=False)
@@ -174,13 +175,20 @@ def _latents(
 def _train(
     task: Task, spec: TrainingSpec, seed: int, entry: Entry, config: ExperimentConfig
 ) -> Generator[Event, None, Meta]:
-    device = choose_device(config.device)
+    """Train, and return what it costs without interruption: steps made twice, or in an earlier process, are booked."""
     store = CheckpointStore(entry.work / task.digest)  # settings that share an entry may yet differ in name
-    seconds, peak = 0.0, 0
-    for step in train(task, spec, seed=seed, store=store, device=device):
-        seconds, peak = seconds + step.seconds, max(peak, step.peak_memory_bytes)
-        yield step
-    return {"train_seconds": seconds, "seconds_per_step": seconds / spec.steps, "peak_memory_bytes": peak}
+    ledger = entry.work / "costs.json"
+    steps, seconds, peak = read_json(ledger) if ledger.exists() else (0, 0.0, 0)
+    try:
+        for step in train(task, spec, seed=seed, store=store, device=choose_device(config.device)):
+            steps, seconds, peak = steps + 1, seconds + step.seconds, max(peak, step.peak_memory_bytes)
+            if step.step % BOOKED == 0:
+                write_json(ledger, (steps, seconds, peak))
+            yield step
+    finally:
+        write_json(ledger, (steps, seconds, peak))
+    pace = seconds / max(steps, 1)
+    return {"train_seconds": pace * spec.steps, "seconds_per_step": pace, "peak_memory_bytes": peak}
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
