@@ -9,6 +9,7 @@ from search.tracking.items import Document, LogItem, Params, Picture, Scalar, St
 
 LONGEST_PARAM = 500
 BUFFER = 100
+SECONDS = 10
 
 
 class MlflowTracker:
@@ -18,13 +19,14 @@ class MlflowTracker:
         self._client = client
         self.run_id = run_id
         self._buffer: list[Scalar] = []
+        self._sent = time.monotonic()
         self._told: dict[str, dict[int, float]] = {}
 
     def log(self, item: LogItem) -> None:
-        """Record one item; step metrics wait until there are many."""
+        """Record one item; step metrics wait until there are many, or some seconds have passed."""
         if isinstance(item, Scalar):
             self._buffer.append(item)
-            if len(self._buffer) >= BUFFER:
+            if len(self._buffer) >= BUFFER or time.monotonic() - self._sent >= SECONDS:
                 self.flush()
         elif isinstance(item, Params):
             self._log_params(item.values)
@@ -47,6 +49,7 @@ class MlflowTracker:
         for start in range(0, len(metrics), BUFFER):
             self._client.log_batch(self.run_id, metrics=metrics[start : start + BUFFER])
         self._buffer.clear()
+        self._sent = time.monotonic()
 
     def finish(self, status: Status) -> None:
         """Send what waits and close the run."""

@@ -9,7 +9,7 @@ from PIL import Image
 
 from sbldm.errors import RunError, StorageError
 from search.tracking import Artifact, Document, MlflowStore, Params, Picture, Scalar, Tags, Tracker
-from search.tracking.mlflow_tracker import BUFFER, LONGEST_PARAM
+from search.tracking.mlflow_tracker import BUFFER, LONGEST_PARAM, SECONDS
 
 
 def history(store: MlflowStore, run_id: str, name: str) -> list[tuple[int, float]]:
@@ -58,6 +58,19 @@ def test_every_step_arrives_once_whatever_the_size_of_a_batch(store: MlflowStore
         tracker.log(Scalar("loss", float(step), step))
     tracker.finish("FINISHED")
     assert history(store, run_id, "loss") == [(step, float(step)) for step in range(2 * BUFFER + 7)]
+
+
+def test_slow_steps_arrive_while_they_are_made(store: MlflowStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    run_id = store.start("slow", kind="run")
+    now = [0.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    tracker = store.tracker(run_id)
+    arrived = []
+    for step, at in enumerate((1, SECONDS - 1, SECONDS, SECONDS + 1, 2 * SECONDS)):
+        now[0] = at
+        tracker.log(Scalar("loss", 0.5, step))
+        arrived.append(len(history(store, run_id, "loss")))
+    assert arrived == [0, 0, 3, 3, 5]
 
 
 def test_a_resumed_run_repeats_no_step(store: MlflowStore) -> None:
