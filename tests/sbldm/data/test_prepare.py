@@ -176,10 +176,9 @@ def test_kept_slices_are_evenly_spread_and_ordered() -> None:
     assert data.train.positions.tolist() == pytest.approx([-1, -0.5, 0, 0.5, 1], abs=1e-6)
 
 
-def test_of_ten_slices_three_are_the_first_the_fifth_and_the_last() -> None:
-    data = prepare([volume(noise(seed, 10, 16, 16)) for seed in range(3)], slices_per_subject=3)
-    places = (data.train.positions + 1) * 9 / 2
-    assert places.tolist() == pytest.approx([0, 4, 9], abs=1e-5)  # 4.5 is rounded to the even one
+def test_of_eleven_slices_four_are_spread_to_the_nearest_places() -> None:
+    data = prepare([volume(noise(seed, 11, 16, 16)) for seed in range(3)], slices_per_subject=4)
+    assert ((data.train.positions + 1) * 5).tolist() == pytest.approx([0, 3, 7, 10], abs=1e-5)  # of 3 1/3 and 6 2/3
     assert len(prepare([volume(noise(seed, 2, 16, 16)) for seed in range(3)], slices_per_subject=3).train) == 2
 
 
@@ -208,10 +207,11 @@ def test_progress_counts_patients_and_the_last_step_has_the_data() -> None:
     assert [step.data is None for step in steps] == [True, True, True, False]
 
 
-def test_one_slice_under_two_patients_is_refused() -> None:
+@pytest.mark.parametrize("twin", [1, 2, 3])  # in one part of the split or in two
+def test_one_slice_under_two_patients_is_refused(twin: int) -> None:
     images = [noise(seed, 3, 16, 16) for seed in range(4)]
-    images[3] = images[0].clone()
-    with pytest.raises(DataError, match="slice"):
+    images[twin] = images[0].clone()
+    with pytest.raises(DataError, match="a slice must belong to one patient"):
         prepare([volume(image) for image in images])
 
 
