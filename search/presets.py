@@ -41,7 +41,7 @@ QUICK: dict[str, Any] = {
         "beta2": 0.99,
         "ema_decay": 0.999,
     },
-    "sampler": {"kind": "ddim", "steps": 20},
+    "sampler": {"kind": "ddim", "steps": 50, "eta": 1.0},
     "evaluation": {"samples": 256},
 }
 LAPTOP: dict[str, Any] = QUICK | {
