@@ -22,7 +22,7 @@ $(VENV)/installed-test: $(VENV)/installed
 	@touch $@
 
 demo: $(VENV)/installed ## Train, evaluate and tabulate the gamma study on embedded data (about 15 minutes)
-	$(RUN) search --study gamma --preset quick
+	$(RUN) search --study gamma --preset quick > /dev/null
 	$(RUN) table gamma
 
 test: $(VENV)/installed-test ## Run the default test suite

@@ -179,8 +179,9 @@ def search(
     follow(run_study(asked, settings, seeds=range(seeds), home=home, store=store, name=name, trials=trials))
     ablation = tabulate(asked, name, store)
     typer.echo(find_format("md")(ablation.table()), nl=False)
+    typer.echo("\ntables, and pictures of the best trial:", err=True)
     for path in log_table(ablation, home, store):
-        typer.echo(str(path), err=True)
+        typer.echo(f"  {path}", err=True)
     typer.echo(f"to compare the runs in MLflow: sbldm ui, then open {store.link(name)}", err=True)
 
 

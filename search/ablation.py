@@ -116,17 +116,21 @@ def _row(label: str, pairs: Runs, base: Runs) -> Row:
 
 
 def log_table(ablation: AblationTable, home: Path, store: MlflowStore) -> tuple[Path, ...]:
-    """Write the table beside the cache in every format, and keep it with the study's own run."""
+    """Write the table in every format beside the best trial's pictures, and keep it with the study's own run."""
     folder, table = home / "tables" / ablation.study, ablation.table()
     paths = []
     for ending, write in FORMATS.items():
         path = folder / f"table.{'tex' if ending == 'latex' else ending}"
         atomic_write(path, write(table).encode())
         paths.append(path)
+    trials = [run for run in store.runs(study=ablation.study, kind="trial") if run.status == "FINISHED"]
+    lead = f"eval/{next(iter(ablation.rows[0].results))}"
+    best = min(trials, key=lambda run: run.metrics.get(lead, math.inf))
+    pictures = sorted(store.fetch(best.run_id, "pictures", folder).glob("*.png"))
     for run in store.runs(study=ablation.study, kind="study"):
         for path in paths:
             store.keep(run.run_id, Artifact(path, "tables"))
-    return tuple(paths)
+    return (*paths, *pictures)
 
 
 def over_seeds(results: Sequence[MetricResult]) -> MetricResult:
