@@ -1,6 +1,6 @@
 """Does the shape of the noise schedule matter?
 
-Command: ``sbldm search --study gamma --preset quick``; about 12 minutes on two CPU cores with two seeds.
+Command: ``sbldm search --study gamma --preset quick``; about 10 minutes on two CPU cores with two seeds.
 Expected: gamma = 1 equals linear to the bit and shares its training. Larger gamma means less noise at every level,
 and at the end too (alpha_bar_T grows by three decades from 0.5 to 2): shape and terminal noise change together.
 """
@@ -20,5 +20,5 @@ GAMMA = Study(
         )
     },
     baseline="linear",
-    run_time="about 12 minutes",
+    run_time="about 10 minutes",
 )
