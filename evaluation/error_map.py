@@ -36,10 +36,10 @@ class ErrorMap:
 
 
 def error_map(real: ImageSet, generated: ImageSet, *, worst: int = 4) -> ErrorMap:
-    """Gather the error of every pair; `worst` pairs are kept to look at."""
+    """Gather the error of every pair; `worst` pairs are kept to look at, none where patients must not be shown."""
     check_paired(real, generated)
-    if worst < 1:
-        raise ValueError(f"worst must be at least 1, but got {worst=}")
+    if worst < 0:
+        raise ValueError(f"worst must be at least 0, but got {worst=}")
     first, second = real.images.mean(1), generated.images.mean(1)
     errors = (real.images - generated.images).abs().mean(1)
     order = errors.mean((1, 2)).argsort(descending=True, stable=True)[:worst]
@@ -57,15 +57,16 @@ def draw_error_map(errors: ErrorMap, path: Path, *, title: str = "Absolute error
     from matplotlib.figure import Figure
 
     shown = len(errors.worst)
-    figure = Figure(figsize=(2.3 * max(3, shown) + 1, 9.5), layout="constrained")
+    figure = Figure(figsize=(2.3 * max(3, shown) + 1, 9.5 if shown else 3.4), layout="constrained")
     figure.suptitle(f"{title} ({errors.pairs} pairs)")
-    top, bottom = np.asarray(figure.subfigures(2, 1, height_ratios=[1, 2]))
+    top, bottom = np.asarray(figure.subfigures(2, 1, height_ratios=[1, 2])) if shown else (figure, None)
     scale = {"cmap": "magma", "vmin": 0.0, "vmax": max(float(errors.high.max()), 1e-6)}
     left, right = top.subplots(1, 2)
     _show(left, errors.mean, "mean", scale)
     picture = _show(right, errors.high, "95th percentile", scale)
     top.colorbar(picture, ax=[left, right], label="|error|, intensity span 1")
-    _draw_worst(bottom, errors)
+    if bottom is not None:
+        _draw_worst(bottom, errors)
     return _write(figure, path)
 
 

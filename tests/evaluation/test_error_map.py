@@ -57,3 +57,13 @@ def test_drawing_leaves_the_users_matplotlib_alone(make_images, tmp_path):
     before = matplotlib.rcParams["backend"]
     draw_grid(make_images(1, 2), tmp_path / "grid.png")
     assert matplotlib.rcParams["backend"] == before
+
+
+def test_no_pair_is_shown_where_none_was_kept(tmp_path):
+    dark, half = torch.zeros(8, 1, 12, 12), torch.full((8, 1, 12, 12), 0.5)
+    errors = error_map(stand_alone(dark), stand_alone(half), worst=0)
+    assert errors.triplets.shape == (0, 3, 12, 12)
+    whole = draw_error_map(error_map(stand_alone(dark), stand_alone(half), worst=1), tmp_path / "whole.png")
+    maps = draw_error_map(errors, tmp_path / "maps.png")
+    with Image.open(maps) as small, Image.open(whole) as large:
+        assert small.height < large.height / 2
