@@ -4,19 +4,17 @@ With row-centered features X (n1 x d) and Y (n2 x d), Tr sqrt(S1 S2) is the nucl
 over sqrt((n1 - 1)(n2 - 1)); a side with n > d enters through its d x d triangular factor.
 """
 
-from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 from jaxtyping import Float64
 
 from evaluation.frechet_bootstrap import frechet_replicates
+from evaluation.influence import Influence
 from evaluation.intervals import (
     Interval,
     StandardError,
     check_level,
-    cluster_error,
-    combine_errors,
     number_groups,
     resample_patients,
     symmetric_interval,
@@ -26,15 +24,6 @@ from evaluation.types import FeatureSet, MetricResult, check_pair, counts
 
 FrechetInterval = Literal["influence", "bootstrap", "percentile (does not cover)"]
 BIASED = "biased up: compare only values at this n"
-
-
-@dataclass(frozen=True)
-class FrechetInfluence:
-    """The distance and what each row contributes to its error; each side's influence sums to zero."""
-
-    point: float
-    real: Float64[np.ndarray, " n"]
-    generated: Float64[np.ndarray, " m"]
 
 
 def frechet_distance(
@@ -101,7 +90,7 @@ def frechet_value(real: Float64[np.ndarray, "n d"], generated: Float64[np.ndarra
     )
 
 
-def frechet_influence(real: Float64[np.ndarray, "n d"], generated: Float64[np.ndarray, "m d"]) -> FrechetInfluence:
+def frechet_influence(real: Float64[np.ndarray, "n d"], generated: Float64[np.ndarray, "m d"]) -> Influence:
     """Return the distance and each row's influence on it, from one singular value decomposition.
 
     For a generated row c (centered): 2 delta.c + |c|^2 n/(n-1) - Tr S - (q - F), where F = Tr sqrt(S1 S2)
@@ -114,7 +103,7 @@ def frechet_influence(real: Float64[np.ndarray, "n d"], generated: Float64[np.nd
     values = values / np.sqrt((len(x) - 1.0) * (len(y) - 1.0))
     left, right = _lift(x_basis, left), _lift(y_basis, right.T)
     spread = float((x**2).sum()) / (len(x) - 1) + float((y**2).sum()) / (len(y) - 1)
-    return FrechetInfluence(
+    return Influence(
         point=_above_rounding(float(delta @ delta), spread, float(values.sum())),
         real=_side_influence(x, -delta, left**2 @ values, float(values.sum())),
         generated=_side_influence(y, delta, right**2 @ values, float(values.sum())),
@@ -154,9 +143,7 @@ def _above_rounding(difference: float, spread: float, root: float) -> float:
 
 def _influence_interval(real: FeatureSet, generated: FeatureSet, level: float) -> tuple[float, Interval]:
     influence = frechet_influence(real.rows, generated.rows)
-    error = combine_errors(
-        cluster_error(influence.real, real.groups), cluster_error(influence.generated, generated.groups)
-    )
+    error = influence.error(real, generated)
     method = "FD at this n -+ t x influence-function error summed per patient"
     return influence.point, symmetric_interval(influence.point, error, level=level, method=method)
 

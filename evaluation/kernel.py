@@ -1,24 +1,14 @@
 """Kernel distance (KID): the cubic-kernel discrepancy as a complete, unbiased U-statistic."""
 
-from dataclasses import dataclass
-
 import numpy as np
 from jaxtyping import Float64, Int64
 
-from evaluation.intervals import check_level, cluster_error, combine_errors, number_groups, symmetric_interval
+from evaluation.influence import Influence
+from evaluation.intervals import check_level, number_groups, symmetric_interval
 from evaluation.metric import Metric, register
 from evaluation.types import FeatureSet, MetricResult, check_pair, counts
 
 BLOCK = 1024  # rows of the kernel matrix held at once
-
-
-@dataclass(frozen=True)
-class KernelInfluence:
-    """The distance and what each row contributes to its error."""
-
-    point: float
-    real: Float64[np.ndarray, " n"]
-    generated: Float64[np.ndarray, " m"]
 
 
 def kernel_distance(real: FeatureSet, generated: FeatureSet, *, level: float = 0.95) -> MetricResult:
@@ -30,9 +20,7 @@ def kernel_distance(real: FeatureSet, generated: FeatureSet, *, level: float = 0
     check_pair(real, generated)
     check_level(level)
     influence = kernel_influence(real, generated)
-    error = combine_errors(
-        cluster_error(influence.real, real.groups), cluster_error(influence.generated, generated.groups)
-    )
+    error = influence.error(real, generated)
     method = "U-statistic -+ t x influence-function error summed per patient"
     limits = symmetric_interval(influence.point, error, level=level, method=method)
     return MetricResult(
@@ -63,7 +51,7 @@ register(
 )
 
 
-def kernel_influence(real: FeatureSet, generated: FeatureSet) -> KernelInfluence:
+def kernel_influence(real: FeatureSet, generated: FeatureSet) -> Influence:
     """Return the distance and each row's influence: 2 (its mean kernel within, less its mean kernel across)."""
     x_within, x_value = _within(real)
     y_within, y_value = _within(generated)
@@ -71,7 +59,7 @@ def kernel_influence(real: FeatureSet, generated: FeatureSet) -> KernelInfluence
     x_across = np.concatenate([part.mean(1) for part in cross])
     y_across = sum(part.sum(0) for part in cross) / len(real)
     across = float(x_across.mean())
-    return KernelInfluence(
+    return Influence(
         point=x_value + y_value - 2 * across,
         real=2 * (x_within - x_value) - 2 * (x_across - across),
         generated=2 * (y_within - y_value) - 2 * (np.asarray(y_across) - across),
