@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from evaluation.similarity import check_paired
+from evaluation.paired import check_paired
 from evaluation.types import ImageSet
 
 if TYPE_CHECKING:
