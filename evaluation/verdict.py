@@ -1,0 +1,129 @@
+"""Comparisons in words a reviewer accepts: what is shown, what is not, and first of all what contradicts itself."""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import Literal, get_args
+
+from evaluation.difference import Difference
+from evaluation.report import ARROWS, Table, format_interval
+
+Finding = Literal["better", "worse", "no difference", "cannot tell", "identical"]
+FINDINGS: tuple[Finding, ...] = get_args(Finding)
+SMALLEST = 0.001  # a smaller p is not written out
+
+
+def find(difference: Difference) -> Finding:
+    """Say what one metric shows of the first against the second: a claim needs p, after Holm, below 1 - level."""
+    p = _p(difference)
+    if difference.is_identical:
+        return "identical"
+    if p is None:
+        return "cannot tell"
+    if p >= 1 - difference.level:
+        return "no difference"
+    return "better" if (difference.point < 0) == (difference.direction == "lower") else "worse"
+
+
+def judge(differences: Sequence[Difference]) -> str:
+    """Write one sentence on how the first does against the second, over all metrics of this one pair.
+
+    The first metric that shows anything leads; metrics that claim the opposite turn it into a contradiction.
+    """
+    pairs = {(each.first, each.second) for each in differences}
+    if len(pairs) != 1:
+        raise ValueError(f"one sentence is about one pair, but got {len(pairs)}: {sorted(pairs)}")
+    ((first, second),) = pairs
+    by_finding = {finding: [each for each in differences if find(each) == finding] for finding in FINDINGS}
+    claims = [each for each in differences if find(each) in ("better", "worse")]
+    if not claims:
+        if len(by_finding["identical"]) == len(differences):
+            return f"{first} and {second} are identical in every metric."
+        return f"{first} against {second}: {'; '.join(_rest(by_finding))}."
+    lead, *others = claims
+    parts = [f"{first} is {find(lead)} than {second} by {_amount(lead)}"]
+    opposed = [each for each in others if find(each) != find(lead)]
+    agreed = [each for each in others if find(each) == find(lead)]
+    if opposed:
+        against = " and ".join(f"{find(each)} by {_amount(each)}" for each in opposed)
+        parts = [f"CONTRADICTION: {parts[0]}, but {against}"]
+    if agreed:
+        parts.append(f"{_names(agreed)} {'agrees' if len(agreed) == 1 else 'agree'}")
+    return "; ".join([*parts, *_rest(by_finding)]) + "."
+
+
+def judge_all(differences: Sequence[Difference]) -> tuple[str, ...]:
+    """Write one sentence for each pair, contradictions first."""
+    pairs = dict.fromkeys((each.first, each.second) for each in differences)
+    sentences = [judge([each for each in differences if (each.first, each.second) == pair]) for pair in pairs]
+    return tuple(sorted(sentences, key=lambda sentence: not sentence.startswith("CONTRADICTION")))
+
+
+def tabulate_differences(title: str, differences: Sequence[Difference]) -> Table:
+    """Set one row per pair and metric: the difference with its interval, both p-values, and the finding."""
+    level = f"{100 * differences[0].level:g} %" if differences else ""
+    rows = tuple(
+        (
+            f"{each.first} - {each.second}",
+            f"{each.name} {ARROWS[each.direction]}",
+            _shown(each),
+            "—" if each.p is None else _number(each.p),
+            "—" if each.p_holm is None else _number(each.p_holm),
+            find(each),
+        )
+        for each in differences
+    )
+    header = ("pair", "metric", f"difference [{level} interval]", "p", "p after Holm", "finding")
+    return Table(title, header, rows, _caption(differences))
+
+
+def _rest(by_finding: dict[Finding, list[Difference]]) -> Iterable[str]:
+    """Say of the metrics that claim nothing why they do not."""
+    for patients in dict.fromkeys(each.n["real_patients"] for each in by_finding["no difference"]):
+        some = [each for each in by_finding["no difference"] if each.n["real_patients"] == patients]
+        yield f"{_names(some)}: no difference that {patients} patients can show"
+    for each in by_finding["cannot tell"]:
+        yield f"{each.name}: cannot tell ({each.note or each.interval})"
+    if by_finding["identical"]:
+        yield f"{_names(by_finding['identical'])}: identical"
+
+
+def _amount(difference: Difference) -> str:
+    """Write the size of a claim with its interval, as a positive number, and its p."""
+    p = _p(difference)
+    assert p is not None, "a claim has a p"
+    after = " after Holm" if difference.p_holm is not None else ""
+    size = f"{_turned(difference)} {difference.name}"
+    return f"{size} (p {'' if p < SMALLEST else '= '}{_number(p)}{after})"
+
+
+def _turned(difference: Difference) -> str:
+    result = difference.as_result()
+    if result.point >= 0 or result.low is None or result.high is None:
+        return format_interval(result)
+    return format_interval(replace(result, point=-result.point, low=-result.high, high=-result.low))
+
+
+def _shown(difference: Difference) -> str:
+    return "—" if math.isnan(difference.point) else format_interval(difference.as_result())
+
+
+def _p(difference: Difference) -> float | None:
+    return difference.p if difference.p_holm is None else difference.p_holm
+
+
+def _number(p: float) -> str:
+    return "< 0.001" if p < SMALLEST else f"{p:.2g}"
+
+
+def _names(differences: Sequence[Difference]) -> str:
+    *some, last = [each.name for each in differences]
+    return f"{', '.join(some)} and {last}" if some else last
+
+
+def _caption(differences: Sequence[Difference]) -> str:
+    words: dict[str, None] = {}
+    for each in differences:
+        n = ", ".join(f"{count} {side.replace('_', ' ')}" for side, count in each.n.items())
+        words[f"{each.name}: {each.interval}; {n}{f'; {each.note}' if each.note else ''}."] = None
+    return " ".join(words)
