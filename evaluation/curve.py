@@ -116,7 +116,7 @@ def draw_curve(curve: DistanceCurve, path: Path, *, title: str = "") -> Path:
     axes.minorticks_off()
     axes.set_ylim(bottom=0)
     axes.set_xlabel("images per side, n")
-    axes.set_ylabel("Frechet distance at n")
+    axes.set_ylabel("Fréchet distance at n")
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False, fontsize=9)
     FigureCanvasAgg(figure)
