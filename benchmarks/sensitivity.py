@@ -122,7 +122,7 @@ def write_floor(values):
 
 
 def summarize(sizes, rows):
-    """Print from how many slices on each metric notices each damage; a dash where it does not at the most."""
+    """Print from how many slices on each metric notices each damage."""
     print("\nSmallest n from which the metric notices the damage, and at every larger n:\n")
     print("| damage | FD | KID | precision | recall | density | coverage |")
     print("|---|---|---|---|---|---|---|")
@@ -134,7 +134,7 @@ def summarize(sizes, rows):
 def smallest(sizes, noticed):
     missed = [place for place, is_noticed in enumerate(noticed) if not is_noticed]
     first = missed[-1] + 1 if missed else 0
-    return str(sizes[first]) if first < len(sizes) else "–"
+    return str(sizes[first]) if first < len(sizes) else "never"
 
 
 def measure(name, options, reference, cases):
