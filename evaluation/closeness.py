@@ -121,10 +121,10 @@ def gather_reference(
     With "held-out and training" each training patient is left out in turn and held against the other
     training patients: nearly a patient unseen, and there are many more of them.
     """
-    index = number_patients("held-out", groups)
     ratio = closeness(neighbors, held_out).ratio
     if calibration == "held-out":
-        return Reference(ratio, index)
+        return Reference(ratio, number_patients("held-out", groups))
+    index = np.unique(groups, return_inverse=True)[1]
     patients = neighbors.patients()
     if patients.max() < 2:
         raise ValueError(f"training patients held against each other must be 3 or more, but got {patients.max() + 1}")
