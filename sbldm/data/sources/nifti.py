@@ -80,7 +80,7 @@ class NiftiSpec(SourceSpec):
         return find_cases(check_root(self.root), self.layout, self.suffix)
 
     def _read_image(self, path: Path) -> tuple[Float32[Tensor, "z h w"], tuple[float, float, float]]:
-        stack, spacing_mm = _slices_first(read_volume(path, self.root, self.volume), self.axis)
+        stack, spacing_mm = slices_first(read_volume(path, self.root, self.volume), self.axis)
         with np.errstate(over="ignore"):  # what does not fit float32 becomes infinite, and is counted
             image = stack.astype(np.float32)
         odd = ~np.isfinite(image)
@@ -99,7 +99,7 @@ class NiftiSpec(SourceSpec):
         if (known[classes.clip(max=len(known) - 1)] != grid.values).any():
             raise DataError(f"{case.labels}: changed since the labels were counted; run the command again")
         return torch.from_numpy(
-            _slices_first(Grid(classes.astype(np.float64), grid.affine), self.axis)[0].astype(np.uint8)
+            slices_first(Grid(classes.astype(np.float64), grid.affine), self.axis)[0].astype(np.uint8)
         )
 
 
@@ -127,7 +127,7 @@ def _whole_numbers(path: Path, root: Path) -> Grid:
     return grid
 
 
-def _slices_first(grid: Grid, axis: Axis) -> tuple[Float64[np.ndarray, "z h w"], tuple[float, float, float]]:
+def slices_first(grid: Grid, axis: Axis) -> tuple[Float64[np.ndarray, "z h w"], tuple[float, float, float]]:
     """Return slices, then rows from superior or anterior down, then columns; and the spacing in that order."""
     if isinstance(axis, int):
         rows, columns = (other for other in range(3) if other != axis)

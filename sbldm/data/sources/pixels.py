@@ -7,7 +7,7 @@ import tokenize
 import warnings
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,11 @@ def read_image(path: Path, root: Path) -> Array:
     return _read_picture(path, root, GREY_MODES).astype(np.float32)
 
 
+def read_levels(path: Path, root: Path) -> Array:
+    """Return the grey levels of an image as they are stored, 8 or 16 bit."""
+    return _read_picture(path, root, GREY_MODES)
+
+
 def read_label_map(path: Path, root: Path) -> Array:
     """Return the grey levels of an image, or the places in its palette."""
     return _read_picture(path, root, (*GREY_MODES, "P"))
@@ -43,13 +48,25 @@ def read_label_map(path: Path, root: Path) -> Array:
 
 def read_arrays(path: Path, root: Path) -> tuple[Array, Array | None]:
     """Return ``image`` and, where there is one, ``labels`` of an npz file; no pickled object is ever loaded."""
-    content = io.BytesIO(read_file(path, root))
+    arrays = read_archive(path, root, {"image": (2, 3), "labels": (2, 3)})
+    return arrays["image"].astype(np.float32), arrays.get("labels")
+
+
+def read_archive(path: Path, root: Path, wanted: Mapping[str, tuple[int, ...]]) -> dict[str, Array]:
+    """Return those wanted arrays that an npz file holds, as stored; the first must be there.
+
+    Args:
+        path: of the npz file.
+        root: folder that it must lie in.
+        wanted: names, and how many dimensions each may have.
+    """
+    content, needed = io.BytesIO(read_file(path, root)), next(iter(wanted))
     with _damage_named(path), zipfile.ZipFile(content) as archive:
         names = archive.namelist()
-        if "image.npy" not in names:
-            raise DataError(f"{path}: must hold an array 'image', but holds {sorted(names)[:8]}")
-        image = _read_array(path, archive, "image").astype(np.float32)
-        return image, _read_array(path, archive, "labels") if "labels.npy" in names else None
+        if f"{needed}.npy" not in names:
+            raise DataError(f"{path}: must hold an array {needed!r}, but holds {sorted(names)[:8]}")
+        held = {name: dimensions for name, dimensions in wanted.items() if f"{name}.npy" in names}
+        return {name: _read_array(path, archive, name, dimensions) for name, dimensions in held.items()}
 
 
 def _read_picture(path: Path, root: Path, modes: tuple[str, ...]) -> Array:
@@ -73,13 +90,14 @@ def _check_picture(path: Path, image: Image.Image, png: bytes, modes: tuple[str,
         raise DataError(f"{path}: must hold one image, but holds {getattr(image, 'n_frames', 1)}; split it")
 
 
-def _read_array(path: Path, archive: zipfile.ZipFile, name: str) -> Array:
+def _read_array(path: Path, archive: zipfile.ZipFile, name: str, dimensions: tuple[int, ...]) -> Array:
     with archive.open(f"{name}.npy") as file:
         version = np.lib.format.read_magic(file)
         read_header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
         shape, fortran, kind = read_header(file)
-        if kind.hasobject or kind.kind not in "buif" or len(shape) not in (2, 3) or 0 in shape:
-            raise DataError(f"{path}: {name} must be numbers in 2 or 3 dimensions, but is {kind} {shape}")
+        if kind.hasobject or kind.kind not in "buif" or len(shape) not in dimensions or 0 in shape:
+            allowed = " or ".join(map(str, dimensions))
+            raise DataError(f"{path}: {name} must be numbers in {allowed} dimensions, but is {kind} {shape}")
         size = math.prod(shape) * kind.itemsize
         if size > LARGEST_FILE_BYTES:
             raise DataError(f"{path}: {name} must take at most {LARGEST_FILE_BYTES} bytes, but announces {size}")

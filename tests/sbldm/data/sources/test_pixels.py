@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from sbldm.data.sources.files import LARGEST_FILE_BYTES
-from sbldm.data.sources.pixels import read_arrays, read_image, read_label_map
+from sbldm.data.sources.pixels import read_archive, read_arrays, read_image, read_label_map, read_levels
 from sbldm.errors import DataError
 
 GREY8 = np.arange(256, dtype=np.uint8).reshape(16, 16)
@@ -224,3 +224,19 @@ def test_damage_anywhere_is_refused_or_harmless_but_never_a_traceback(
     damage()
     assert len(refused) > 20
     assert not any("\n" in line for line in refused)
+
+
+@pytest.mark.parametrize("levels", [GREY8, GREY16])
+def test_grey_levels_keep_the_type_they_are_stored_in(levels: np.ndarray, tmp_path: Path) -> None:
+    (tmp_path / "x.png").write_bytes(picture(levels))
+    found = read_levels(tmp_path / "x.png", tmp_path)
+    assert found.dtype == levels.dtype
+    np.testing.assert_array_equal(found, levels)
+
+
+def test_an_archive_gives_what_is_wanted_and_there_in_its_stored_type(tmp_path: Path) -> None:
+    (tmp_path / "x.npz").write_bytes(npz(images=np.ones((2, 1, 3, 3), np.float16), groups=np.arange(2), more=np.eye(2)))
+    arrays = read_archive(tmp_path / "x.npz", tmp_path, {"images": (3, 4), "groups": (1,), "labels": (3,)})
+    assert {name: array.dtype for name, array in arrays.items()} == {"images": np.float16, "groups": np.int64}
+    with pytest.raises(DataError, match="groups must be numbers in 2 dimensions"):
+        read_archive(tmp_path / "x.npz", tmp_path, {"images": (4,), "groups": (2,)})
