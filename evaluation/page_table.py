@@ -85,7 +85,8 @@ def _number_notes(results: Results) -> dict[str, int]:
 
 def _note(result: MetricResult) -> str:
     note = f" {result.note[:1].upper()}{result.note[1:]}." if result.note else ""
-    return f"{100 * result.level:g} % interval: {result.interval}.{note}"
+    words = f"{100 * result.level:g} % interval: {result.interval}.{note}"
+    return words.replace("-+", "±").replace(" t x ", " t \u00d7 ")
 
 
 def _scale(result: MetricResult, results: Results) -> tuple[float, float]:
