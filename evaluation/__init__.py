@@ -8,6 +8,7 @@ from evaluation.kernel import kernel_distance
 from evaluation.manifold import precision_recall
 from evaluation.metric import METRICS, Metric
 from evaluation.perceptual import lpips, perceptual_distance
+from evaluation.population import population_distance
 from evaluation.report import (
     Table,
     describe_results,
@@ -43,6 +44,7 @@ __all__ = [
     "lpips",
     "noise_floor",
     "perceptual_distance",
+    "population_distance",
     "precision_recall",
     "psnr",
     "ssim",

@@ -37,7 +37,7 @@ def reorder(part, order):
 @pytest.mark.parametrize("name", NAMES)
 def test_a_set_against_itself_has_the_declared_value(name, cases):
     metric = METRICS[name]
-    real, _ = cases(metric, 20, 0.0)
+    real, _ = cases(metric, 40, 0.0)
     point = metric.measure(real, real).point
     if metric.on_itself is None:
         assert point <= 0, "an unbiased distance of a set to itself falls below zero"
@@ -48,9 +48,9 @@ def test_a_set_against_itself_has_the_declared_value(name, cases):
 @pytest.mark.parametrize("name", NAMES)
 def test_the_order_of_rows_is_irrelevant(name, cases):
     metric = METRICS[name]
-    real, generated = cases(metric, 20, 0.5)
-    order = np.random.default_rng(0).permutation(20)
-    other = order if metric.on == "images" else np.random.default_rng(1).permutation(20)
+    real, generated = cases(metric, 40, 0.5)
+    order = np.random.default_rng(0).permutation(40)
+    other = order if metric.on == "images" else np.random.default_rng(1).permutation(40)
     before, after = metric.measure(real, generated), metric.measure(reorder(real, order), reorder(generated, other))
     for end in ("point", "low", "high"):
         assert getattr(after, end) == pytest.approx(getattr(before, end), rel=1e-5), end
@@ -73,7 +73,7 @@ def test_the_value_worsens_as_noise_grows(name, cases):
 @pytest.mark.parametrize("name", NAMES)
 def test_the_interval_holds_the_point_and_narrows_with_n(name, cases):
     metric = METRICS[name]
-    few, many = (metric.measure(*cases(metric, n, 0.6)) for n in ((12, 72) if metric.on == "images" else (20, 160)))
+    few, many = (metric.measure(*cases(metric, n, 0.6)) for n in ((12, 72) if metric.on == "images" else (40, 320)))
     for result in (few, many):
         assert result.low <= result.point <= result.high
         assert metric.bounds[0] <= result.point <= metric.bounds[1]
@@ -84,7 +84,7 @@ def test_the_interval_holds_the_point_and_narrows_with_n(name, cases):
 @pytest.mark.parametrize("name", NAMES)
 def test_a_higher_level_widens_the_interval(name, cases):
     metric = METRICS[name]
-    sets = cases(metric, 30, 0.6)
+    sets = cases(metric, 40, 0.6)
     wide, narrow = metric.measure(*sets, level=0.99), metric.measure(*sets, level=0.8)
     assert wide.low < narrow.low
     assert narrow.high < wide.high or narrow.high == wide.high == 1, "a share ends at 1"
@@ -92,7 +92,7 @@ def test_a_higher_level_widens_the_interval(name, cases):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_same_call_gives_the_same_interval(name, cases):
-    sets = cases(METRICS[name], 20, 0.3)
+    sets = cases(METRICS[name], 40, 0.3)
     assert METRICS[name].measure(*sets) == METRICS[name].measure(*sets)
 
 
@@ -100,7 +100,7 @@ def test_the_same_call_gives_the_same_interval(name, cases):
     "name", [name for name, metric in METRICS.items() if metric.symmetric and metric.on == "features"]
 )
 def test_a_symmetric_metric_is_symmetric(name, cases):
-    real, generated = cases(METRICS[name], 24, 0.5)
+    real, generated = cases(METRICS[name], 48, 0.5)
     there, back = METRICS[name].measure(real, generated), METRICS[name].measure(generated, real)
     assert there.point == pytest.approx(back.point, rel=1e-10)
     assert there.high == pytest.approx(back.high, rel=1e-10)
