@@ -12,7 +12,6 @@ from evaluation.diversity import (
     feature_diversity,
     feature_spread,
     image_spread,
-    spread_of_pairs,
 )
 from evaluation.multiscale import ms_ssim_scores
 
@@ -63,24 +62,25 @@ def test_all_pairs_are_taken_where_no_more_are_asked_for(n, pairs):
     assert len(draw_pairs(np.arange(n), pairs=pairs, seed=0)[0]) == n * (n - 1) // 2
 
 
-def test_the_influence_is_the_derivative_of_the_weighted_mean():
-    generator = np.random.default_rng(0)
-    first, second = draw_pairs(np.arange(9) // 2, pairs=100, seed=0)
-    scores = generator.random(len(first))
-
-    def weighted(weights):
-        shares = weights[first] * weights[second]
-        return float(shares @ scores / shares.sum())
-
-    step = 1e-6 * np.eye(9)
-    slopes = [(weighted(1 + each) - weighted(1 - each)) / 2e-6 for each in step]
-    np.testing.assert_allclose(spread_of_pairs(scores, first, second, 9).influence, 9 * np.array(slopes), atol=1e-7)
+def test_the_error_is_that_of_leaving_each_patient_out_in_turn():
+    groups = np.repeat([3, 5, 7, 8], [2, 1, 3, 2])
+    rows = np.random.default_rng(0).standard_normal((8, 5)) + 1
+    whole = feature_spread(FeatureSet(rows, groups, "toy"), pairs=100)
+    points = np.array(
+        [
+            feature_spread(FeatureSet(rows[groups != name], groups[groups != name], "toy"), pairs=100).point
+            for name in (3, 5, 7, 8)
+        ]
+    )
+    expected = np.sqrt(3 / 4 * ((points - points.mean()) ** 2).sum())
+    assert whole.error.value == pytest.approx(expected, rel=1e-10)
+    assert whole.error.freedom == 3
 
 
 def test_another_seed_draws_other_pairs_and_the_same_seed_the_same(make_images):
     images = stand_alone(make_images(1, 30).images)
     first, again, other = (image_spread(images, pairs=60, seed=seed) for seed in (0, 0, 1))
-    np.testing.assert_array_equal(first.influence, again.influence)
+    assert first == again
     assert first.point != other.point
     assert first.pairs == 60
 
@@ -113,18 +113,17 @@ def test_the_interval_covers_the_mean_of_the_population(patients, per_patient, p
 
 def test_slices_counted_as_patients_would_not_cover():
     target = feature_spread(toy(1, 2000, 1), pairs=200_000).point
-    covered = []
+    results = []
     for trial in range(200):
         rows = toy(100 + trial, 12, 8)
-        spread = feature_spread(rows, pairs=10_000)
-        error = float(np.sqrt((spread.influence**2).sum())) / len(rows)
-        covered.append(abs(spread.point - target) <= 2 * error)
-    assert np.mean(covered) < 0.8
+        results.append(feature_diversity(FeatureSet(rows.rows, np.arange(len(rows)), "toy"), pairs=10_000))
+    assert np.mean([result.low <= target <= result.high for result in results]) < 0.8
 
 
-def test_one_patient_has_no_diversity(make_images):
-    images = ImageSet(make_images(1, 4).images, torch.zeros(4, dtype=torch.int64))
-    with pytest.raises(ValueError, match="2 patients"):
+@pytest.mark.parametrize("patients, words", [(1, "at least 2 patients"), (2, "got 2 patients; 3 is the least")])
+def test_one_or_two_patients_have_no_diversity(make_images, patients, words):
+    images = ImageSet(make_images(1, 4).images, torch.arange(4) % patients)
+    with pytest.raises(ValueError, match=words):
         diversity(images)
 
 
