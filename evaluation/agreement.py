@@ -84,6 +84,8 @@ def can_tell(one: MetricResult, other: MetricResult) -> bool:
     """Say whether two intervals do not overlap: stricter than an interval of the difference, and safe."""
     if one.low is None or one.high is None or other.low is None or other.high is None:
         return False
+    if any(math.isnan(end) for end in (one.low, one.high, other.low, other.high)):
+        return False
     return one.high < other.low or other.high < one.low
 
 
