@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 RUN := $(BIN)/sbldm
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all check format bench-fd clean
+.PHONY: help demo test test-all check format bench-fd coverage clean
 
 help: ## Show these targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -44,6 +44,9 @@ format: $(VENV)/installed-test ## Format and mend what can be mended automatical
 
 bench-fd: $(VENV)/installed-test ## Time the Frechet interval against torch-fidelity and scipy
 	$(BIN)/python benchmarks/frechet.py
+
+coverage: $(VENV)/installed-test ## Simulate how often each interval covers (about half an hour)
+	$(BIN)/python benchmarks/coverage.py
 
 clean: ## Remove caches and builds, never mlruns/
 	rm -rf build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

@@ -5,15 +5,17 @@ from dataclasses import replace
 from evaluation.frechet import frechet_distance
 from evaluation.kernel import kernel_distance
 from evaluation.manifold import NEIGHBORS, precision_recall
+from evaluation.population import population_distance
 from evaluation.types import FeatureSet, MetricResult
 
 
 def evaluate_features(
     real: FeatureSet, generated: FeatureSet, *, neighbors: int = NEIGHBORS, level: float = 0.95
 ) -> tuple[MetricResult, ...]:
-    """Measure Frechet and kernel distance, precision, recall, density and coverage, in this order."""
+    """Measure the Frechet distance of this n and of the populations, KID, precision, recall, density and coverage."""
     return (
         frechet_distance(real, generated, level=level),
+        population_distance(real, generated, level=level),
         kernel_distance(real, generated, level=level),
         *precision_recall(real, generated, neighbors=neighbors, level=level),
     )

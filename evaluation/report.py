@@ -67,7 +67,9 @@ def describe_results(results: Sequence[MetricResult]) -> str:
 
 
 def format_interval(result: MetricResult) -> str:
-    """Write `12.3 [10.1, 14.5]`, with two digits of the interval's half-width."""
+    """Write `12.3 [10.1, 14.5]`, with two digits of the interval's half-width; a withheld value is a dash."""
+    if math.isnan(result.point):
+        return "—"
     if result.low is None or result.high is None:
         return f"{result.point:.4g}"
     half = (result.high - result.low) / 2

@@ -1,5 +1,6 @@
 """An experiment's events on their way to a tracker; the watcher behind sees them all the same."""
 
+import math
 import platform
 import subprocess
 from collections.abc import Generator
@@ -88,7 +89,7 @@ def _log(event: Event, tracker: Tracker) -> None:
 
 def _scalars(name: str, measured: MetricResult) -> list[Scalar]:
     ends = {name: measured.point, f"{name}_low": measured.low, f"{name}_high": measured.high}
-    return [Scalar(key, value) for key, value in ends.items() if value is not None]
+    return [Scalar(key, value) for key, value in ends.items() if value is not None and not math.isnan(value)]
 
 
 def _revision() -> str:
