@@ -24,6 +24,7 @@ def frechet_at_this_n(real: FeatureSet, generated: FeatureSet) -> Influence:
 
 
 STATISTICS: dict[str, Statistic] = {"kid": kernel_influence, "fd": frechet_at_this_n}
+CAUTIONS = {"fd": "at this n it is biased, and not alike for both models"}
 
 
 def compare_features(
@@ -66,11 +67,13 @@ def compare_features(
             level=level,
             name=f"{name}_{real.extractor}",
             labels=labels,
+            caution=CAUTIONS.get(name),
         )
         for name, measure in statistics.items()
     ]
     for name, reason in (refused or {}).items():
-        pair = _describe(f"{name}_{real.extractor}", real, first, second, paired=paired, level=level, labels=labels)
+        n = count_sides(real, first, second)
+        pair = Pair(f"{name}_{real.extractor}", "lower", labels, n, level, paired, real.extractor)
         distances.append(pair.unknown(float("nan"), reason))
     return (*distances, *compare_manifolds(real, first, second, paired=paired, level=level, labels=labels))
 
@@ -87,13 +90,15 @@ def compare_influences(
     name: str = "difference",
     direction: Direction = "lower",
     labels: Labels = NAMED,
+    caution: str | None = None,
 ) -> Difference:
     """Return first - second; influence is subtracted row by row where both sides share the rows, then summed.
 
     The reference is shared always, so its error mostly cancels. Where `paired`, so are the generated rows,
     one from the same noise as the other.
     """
-    pair = _describe(name, real, first_generated, second_generated, paired=paired, level=level, labels=labels)
+    n = count_sides(real, first_generated, second_generated)
+    pair = Pair(name, direction, labels, n, level, paired, real.extractor, caution=caution)
     if np.array_equal(first_generated.rows, second_generated.rows) and first.point == second.point:
         return pair.identical()
     error = difference_error(
@@ -164,17 +169,3 @@ def compare_scores(
         return pair.unknown(float(gaps.mean()), f"{n['real_patients']} patients have finite scores")
     words = f"mean difference -+ t x error summed over {n['real_patients']} patients"
     return pair.differ(float(gaps.mean()), cluster_error(gaps, groups[finite]), words)
-
-
-def _describe(
-    name: str,
-    real: FeatureSet,
-    first: FeatureSet,
-    second: FeatureSet,
-    *,
-    paired: bool,
-    level: float,
-    labels: Labels,
-    direction: Direction = "lower",
-) -> Pair:
-    return Pair(name, direction, labels, count_sides(real, first, second), level, paired, real.extractor)

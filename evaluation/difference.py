@@ -25,6 +25,7 @@ class Difference:
         p_holm: the same, adjusted for all comparisons made with this one.
         n: counts of rows and patients on each side.
         paired: whether both sides answer to the same noise or the same patients, row by row.
+        caution: why a claim of this metric alone is not to be believed.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Difference:
     extractor: str | None = None
     p_holm: float | None = None
     note: str | None = None
+    caution: str | None = None
 
     @property
     def is_identical(self) -> bool:
@@ -88,6 +90,7 @@ class Pair:
     paired: bool
     extractor: str | None = None
     note: str | None = None
+    caution: str | None = None
 
     def differ(self, point: float, error: StandardError, method: str) -> Difference:
         """Return the difference with a t interval and the p-value of the same t."""
@@ -119,6 +122,7 @@ class Pair:
             paired=self.paired,
             extractor=self.extractor,
             note=self.note,
+            caution=self.caution,
         )
 
 

@@ -29,6 +29,7 @@ def judge(differences: Sequence[Difference]) -> str:
     """Write one sentence on how the first does against the second, over all metrics of this one pair.
 
     The first metric that shows anything leads; metrics that claim the opposite turn it into a contradiction.
+    A metric with a caution leads only where no other claims anything, and contradicts none.
     """
     pairs = {(each.first, each.second) for each in differences}
     if len(pairs) != 1:
@@ -40,15 +41,17 @@ def judge(differences: Sequence[Difference]) -> str:
         if len(by_finding["identical"]) == len(differences):
             return f"{first} and {second} are identical in every metric."
         return f"{first} against {second}: {'; '.join(_rest(by_finding))}."
-    lead, *others = claims
-    parts = [f"{first} is {find(lead)} than {second} by {_amount(lead)}"]
-    opposed = [each for each in others if find(each) != find(lead)]
+    lead, *others = sorted(claims, key=lambda each: each.caution is not None)
     agreed = [each for each in others if find(each) == find(lead)]
-    if opposed:
-        against = " and ".join(f"{find(each)} by {_amount(each)}" for each in opposed)
+    opposed = [each for each in others if find(each) != find(lead)]
+    doubted = [each for each in opposed if each.caution and not lead.caution]
+    parts = [f"{first} is {find(lead)} than {second} by {_amount(lead)}"]
+    if len(opposed) > len(doubted):
+        against = " and ".join(f"{find(each)} by {_amount(each)}" for each in opposed if each not in doubted)
         parts = [f"CONTRADICTION: {parts[0]}, but {against}"]
     if agreed:
         parts.append(f"{_names(agreed)} {'agrees' if len(agreed) == 1 else 'agree'}")
+    parts += [f"{each.name} says {find(each)}, but {each.caution}" for each in doubted]
     return "; ".join([*parts, *_rest(by_finding)]) + "."
 
 
@@ -93,6 +96,7 @@ def _amount(difference: Difference) -> str:
     p = _p(difference)
     assert p is not None, "a claim has a p"
     after = " after Holm" if difference.p_holm is not None else ""
+    after += f"; {difference.caution}" if difference.caution else ""
     size = f"{_turned(difference)} {difference.name}"
     return f"{size} (p {'' if p < SMALLEST else '= '}{_number(p)}{after})"
 
@@ -125,5 +129,6 @@ def _caption(differences: Sequence[Difference]) -> str:
     words: dict[str, None] = {}
     for each in differences:
         n = ", ".join(f"{count} {side.replace('_', ' ')}" for side, count in each.n.items())
-        words[f"{each.name}: {each.interval}; {n}{f'; {each.note}' if each.note else ''}."] = None
+        notes = "".join(f"; {each_note}" for each_note in (each.note, each.caution) if each_note)
+        words[f"{each.name}: {each.interval}; {n}{notes}."] = None
     return " ".join(words)

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float64
 
-from evaluation import FeatureSet, ImageSet, Table
-from evaluation.compare import STATISTICS, Statistic, compare_features, compare_scores
+from evaluation import ImageSet, Table
+from evaluation.compare import compare_features, compare_scores
 from evaluation.difference import Difference, adjust
+from evaluation.distances import Distances, choose_distances
 from evaluation.similarity import psnr_scores, ssim_scores
 from evaluation.types import Direction
 from evaluation.verdict import judge_all, tabulate_differences
@@ -23,20 +24,12 @@ from search.runs import OpenedRun
 from search.tracking import MlflowStore
 
 Scorer = Callable[[ImageSet, ImageSet], Float64[np.ndarray, " n"]]
-Choose = Callable[[FeatureSet, FeatureSet], "Distances"]
+Choose = Callable[..., Distances]
 SCORES: dict[str, tuple[Direction, Scorer]] = {"ssim": ("higher", ssim_scores), "psnr": ("higher", psnr_scores)}
 CAVEAT = (
     "These intervals compare trained models: they hold for these weights, and another training of either may differ"
     " more than they say. p-values after Holm hold together for all rows of this table."
 )
-
-
-@dataclass(frozen=True)
-class Distances:
-    """The distances that may be compared at these counts, and why others may not."""
-
-    allowed: Mapping[str, Statistic]
-    refused: Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -69,11 +62,6 @@ class ComparisonResult:
         }
 
 
-def choose_plainly(real: FeatureSet, generated: FeatureSet) -> Distances:
-    """Allow the kernel distance, and the Frechet distance at this n."""
-    return Distances(STATISTICS, {})
-
-
 def compare_runs(
     runs: Sequence[str | OpenedRun],
     *,
@@ -81,7 +69,7 @@ def compare_runs(
     store: MlflowStore,
     level: float | None = None,
     changes: Mapping[str, Any] | None = None,
-    choose: Choose = choose_plainly,
+    choose: Choose = choose_distances,
     scores: Mapping[str, tuple[Direction, Scorer]] = SCORES,
 ) -> Generator[Event, None, ComparisonResult]:
     """Compare runs with the first: their samples by features, their reconstructions of test slices by scores.
@@ -92,7 +80,7 @@ def compare_runs(
         store: where the runs are tracked.
         level: confidence; the baseline's own by default.
         changes: settings to change in all runs, such as where the data now lie.
-        choose: says which distances these counts of rows allow.
+        choose: says of the reference and all generated sets which distances they allow.
         scores: what reconstructions are held against, by name.
 
     Raises:
@@ -103,7 +91,7 @@ def compare_runs(
     opened = open_runs(runs, cache=cache, store=store, changes=changes)
     level = opened[0].config.evaluation.level if level is None else level
     gathered = yield from gather(opened, cache)
-    distances = choose(gathered.real, gathered.generated[0])
+    distances = choose(gathered.real, *gathered.generated)
     scored = _score_reconstructions(gathered, scores)
     found: list[Difference] = []
     for index in range(1, len(opened)):

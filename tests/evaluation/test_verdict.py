@@ -98,3 +98,19 @@ def test_the_table_says_each_finding_and_how_it_was_made():
 def test_one_sentence_is_about_one_pair():
     with pytest.raises(ValueError, match="one pair, but got 2"):
         judge([FD, replace(FD, first="C")])
+
+
+def test_a_metric_with_a_caution_neither_leads_nor_contradicts_where_another_claims():
+    caution = "at this n it is biased"
+    plug_in = differ("fd_lite0", 9.0, 2.0, 1e-5, p_holm=1e-4)
+    plug_in = replace(plug_in, caution=caution)
+    assert judge([plug_in, KID]) == (
+        "B is better than A by 0.020 [0.010, 0.030] kid_lite0 (p = 0.006 after Holm);"
+        " fd_lite0 says worse, but at this n it is biased."
+    )
+    assert judge([plug_in, SSIM]) == (
+        "B is worse than A by 9.0 [7.0, 11.0] fd_lite0 (p < 0.001 after Holm; at this n it is biased);"
+        " ssim: no difference that 40 patients can show."
+    )
+    assert judge([plug_in, replace(KID, point=0.02, low=0.01, high=0.03)]).endswith("; fd_lite0 agrees.")
+    assert judge([plug_in, KID, RECALL]).startswith("CONTRADICTION: B is better")

@@ -8,9 +8,10 @@ import pytest
 
 from evaluation import kernel_distance, psnr
 from evaluation.compare import STATISTICS
+from evaluation.distances import Distances
 from sbldm.errors import RunError
 from search.cache import Cache
-from search.comparison import ComparisonResult, Distances, compare_runs
+from search.comparison import ComparisonResult, compare_runs
 from search.config import ExperimentConfig, override
 from search.events import StageFinished
 from search.gather import gather, label_runs, open_runs
@@ -20,7 +21,15 @@ from search.runs import OpenedRun, open_run, train_run
 from search.tracking import MlflowStore
 
 Follow = Callable[..., tuple[list[Any], Any]]
-METRICS = ["kid_fake", "fd_fake", "precision_fake", "recall_fake", "density_fake", "coverage_fake"]
+METRICS = [
+    "kid_fake",
+    "fd_fake",
+    "population_fd_fake",
+    "precision_fake",
+    "recall_fake",
+    "density_fake",
+    "coverage_fake",
+]
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +62,7 @@ def test_every_metric_is_compared_and_one_autoencoder_is_identical_to_itself(com
     names = [each.name for each in compared.differences]
     assert names == [*METRICS, "reconstruction/ssim", "reconstruction/psnr"]
     assert all(each.paired for each in compared.differences), "one sampler and one seed share their noise"
-    assert [each.is_identical for each in compared.differences] == [False] * 6 + [True] * 2
+    assert [each.is_identical for each in compared.differences] == [False] * 7 + [True] * 2
     (first, second) = compared.runs
     assert all((each.first, each.second) == (second, first) for each in compared.differences)
 
@@ -62,7 +71,8 @@ def test_the_difference_is_that_of_the_runs_own_results(
     compared: ComparisonResult, opened: list[OpenedRun], store: MlflowStore
 ) -> None:
     before = [store.results(run.record.run_id) for run in opened]
-    for each in compared.differences[:6]:
+    assert compared.differences[2].p is None, "4 patients say nothing of the population's distance"
+    for each in compared.differences[:2] + compared.differences[3:7]:
         points = [results[f"eval/{each.name}"].point for results in before]
         assert each.point == pytest.approx(points[1] - points[0], rel=1e-9, abs=1e-12)
 
@@ -80,8 +90,8 @@ def test_other_seeds_and_autoencoders_are_compared_without_pairs(
     opened: list[OpenedRun], reseeded: OpenedRun, cache: Cache, store: MlflowStore, follow: Follow
 ) -> None:
     _, result = follow(compare_runs([opened[0], reseeded, opened[1]], cache=cache, store=store))
-    apart, together = result.differences[:8], result.differences[8:]
-    assert [each.paired for each in apart] == [False] * 6 + [True] * 2, "reconstructions are of the same slices"
+    apart, together = result.differences[:9], result.differences[9:]
+    assert [each.paired for each in apart] == [False] * 7 + [True] * 2, "reconstructions are of the same slices"
     assert all(each.paired for each in together)
     data = (gathered := follow(gather([opened[0], reseeded], cache))[1]).prepared.data
     truth = to_images(data.test)
@@ -101,11 +111,11 @@ def test_holm_counts_all_metrics_of_all_runs(
     follow: Follow,
 ) -> None:
     _, more = follow(compare_runs([*opened, reseeded], cache=cache, store=store))
-    smallest = min(more.differences, key=lambda each: each.p)
+    smallest = min((each for each in more.differences if each.p is not None), key=lambda each: each.p)
     assert smallest.p_holm == pytest.approx(min(1, smallest.p * (6 + 8)))
     for few, many in zip(compared.differences, more.differences, strict=False):
         assert few.p == many.p
-        assert few.p_holm <= many.p_holm
+        assert few.p is None or few.p_holm <= many.p_holm
 
 
 def test_the_longer_sample_is_cut_to_the_shorter(
@@ -120,7 +130,7 @@ def test_the_longer_sample_is_cut_to_the_shorter(
 def test_a_refused_distance_reaches_the_sentence(
     opened: list[OpenedRun], cache: Cache, store: MlflowStore, follow: Follow
 ) -> None:
-    def choose(real: Any, generated: Any) -> Distances:
+    def choose(real: Any, *generated: Any) -> Distances:
         return Distances({"kid": STATISTICS["kid"]}, {"sfd": f"{len(real)} rows for {real.width} features"})
 
     _, result = follow(compare_runs(opened, cache=cache, store=store, choose=choose))
@@ -130,13 +140,13 @@ def test_a_refused_distance_reaches_the_sentence(
 def test_the_record_is_strict_json_and_its_table_names_the_baseline(compared: ComparisonResult) -> None:
     again = json.loads(json.dumps(compared.to_json(), allow_nan=False))
     assert again["runs"] == compared.runs
-    assert len(again["differences"]) == 8
+    assert len(again["differences"]) == 9
     (sentence,) = again["sentences"]
     assert "reconstruction/ssim and reconstruction/psnr: identical" in sentence
     table = compared.table()
     assert table.title == f"Compared with {next(iter(compared.runs))}"
     assert "they hold for these weights" in table.caption
-    assert len(table.rows) == 8
+    assert len(table.rows) == 9
 
 
 def test_runs_of_one_name_are_told_apart_by_their_ids(opened: list[OpenedRun]) -> None:
