@@ -77,8 +77,8 @@ def _draw(
 def _title(audit: MemorizationAudit) -> str:
     return (
         f"Samples and their nearest training slices ({audit.space}): {audit.copies:.1%} of {audit.n['generated']}"
-        f" count as copies,\nchance explains up to {audit.chance:.1%}."
-        " Ratio: distance to the training slice / its distance to another patient"
+        f" count as copies, chance explains up to {audit.chance:.1%}\n"
+        "ratio: distance to the training slice, over that slice's distance to another patient"
     )
 
 

@@ -6,16 +6,17 @@ import torch
 from PIL import Image
 
 from evaluation import ImageSet, stand_alone
-from evaluation.memorization import memorization
 from evaluation.nearest_pairs import _describe, draw_nearest_pairs
-from evaluation.pixel_copies import pixel_features
+from evaluation.pixel_copies import pixel_memorization
 
 
 @pytest.fixture
 def audited(make_images):
+    """Sample 0 is training slice 3, flipped and moved down by one."""
     train, held_out = make_images(1, 8), make_images(2, 6)
-    generated = stand_alone(torch.cat([train.images[3:4], make_images(4, 5).images]))
-    return memorization(*(pixel_features(images) for images in (train, held_out, generated))), train, generated
+    copy = train.images[3:4].flip(-1).roll(1, 2)
+    generated = stand_alone(torch.cat([copy, make_images(4, 5).images]))
+    return pixel_memorization(train, held_out, generated), train, generated
 
 
 def test_a_copy_leaves_no_difference_and_a_fresh_slice_does(audited, tmp_path):

@@ -43,7 +43,9 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Cache:
 
 @pytest.fixture(scope="module")
 def data(tiny: ExperimentConfig, cache: Cache, follow: Follow) -> PreparedData:
-    more = override(tiny, {"data.patients": 30, "data.slices": 3, "split.validation": 0.2, "split.test": 0.2})
+    more = override(
+        tiny, {"data.patients": 30, "data.slices": 3, "split.train": 0.5, "split.validation": 0.2, "split.test": 0.3}
+    )
     prepared: PreparedData = follow(data_stage(more, cache))[1].data
     return prepared
 
@@ -93,14 +95,15 @@ def test_an_audit_is_done_once_and_read_again(run: Audit, drawn: list[Path]) -> 
 def test_training_patients_are_shown_only_where_they_may_be(
     tiny: ExperimentConfig, run: Audit, drawn: list[Path]
 ) -> None:
-    assert all(path.is_file() for path in run()[1].pictures.values())
-    drawn.clear()
     source = tiny.data.model_copy(update={"kind": "folder"})
-    private = tiny.model_copy(update={"data": source})
+    private = tiny.model_copy(update={"data": source, "evaluation": tiny.evaluation.model_copy(update={"level": 0.9})})
+    drawn.clear()
     assert run(private)[1].pictures == {}
     assert drawn == []
     allowed = private.evaluation.model_copy(update={"log_real_images": True})
-    assert set(run(private.model_copy(update={"evaluation": allowed}))[1].pictures) == {"copies_fake", "copies_pixel"}
+    pictures = run(private.model_copy(update={"evaluation": allowed}))[1].pictures
+    assert set(pictures) == {"copies_fake", "copies_pixel"}
+    assert sorted(pictures.values()) == sorted(drawn), "what was kept without pictures is not taken for it"
 
 
 def test_the_record_names_each_pair_for_whoever_looks_closer(run: Audit) -> None:
