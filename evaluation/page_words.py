@@ -1,5 +1,6 @@
 """What results mean in plain words: names, a verdict, and what to beware of."""
 
+import math
 from collections.abc import Iterator, Mapping
 
 from evaluation.curve import DistanceCurve
@@ -18,6 +19,7 @@ GROUPS = {
 OTHER_SIDES = {"floor": "other real", "reconstruction": "reconstructed"}
 NAMES = {
     "fd": "Fréchet distance",
+    "population_fd": "Fréchet distance of the populations",
     "kid": "Kernel distance (KID)",
     "precision": "Precision",
     "recall": "Recall",
@@ -27,6 +29,7 @@ NAMES = {
     "ssim": "SSIM",
     "pd": "Perceptual distance",
     "lpips": "LPIPS",
+    "copies": "Share of likely copies",
 }
 PHOTOGRAPHS = ("lite0", "inception")  # what these networks were trained on
 Results = Mapping[str, MetricResult]
@@ -44,7 +47,7 @@ def metric_title(result: MetricResult) -> str:
 
 def verdict(results: Results) -> str:
     """Return one paragraph: the distance, what it is held against, and whether a difference is shown."""
-    return " ".join([*_distance(results), *_kernel(results), *_shares(results)])
+    return " ".join([*_distance(results), *_population(results), *_kernel(results), *_shares(results)])
 
 
 def warnings(results: Results, curve: DistanceCurve | None = None) -> tuple[str, ...]:
@@ -85,6 +88,13 @@ def _distance(results: Results) -> Iterator[str]:
     parts = [f"{words} {split_interval(each)[0]}" for words, each in known.items() if each]
     if parts:
         yield f"To compare: {', '.join(parts)}."
+
+
+def _population(results: Results) -> Iterator[str]:
+    measured = _find(results, "eval", "population_fd")
+    if measured and math.isfinite(measured.point):
+        words = " (".join(split_interval(measured))
+        yield f"Freed of the bias of small n, the distance of the populations is estimated as {words})."
 
 
 def _kernel(results: Results) -> Iterator[str]:
@@ -140,7 +150,11 @@ def _about_bias(results: Results, curve: DistanceCurve | None) -> Iterator[str]:
 
 
 def _about_limits(results: Results) -> Iterator[str]:
-    bare = sorted({each.name for each in results.values() if each.low is None or each.high is None})
+    withheld = {each.name: each for each in results.values() if math.isnan(each.point)}
+    for each in withheld.values():
+        yield f"Not given: {metric_title(each)}, for {each.interval.removeprefix('refused: ')}."
+    limited = {each.name for each in results.values() if each.low is None or each.high is None}
+    bare = sorted(limited - withheld.keys())
     if bare:
         yield f"Without interval: {', '.join(bare)}."
     used = sorted({each.extractor for each in results.values() if each.extractor in PHOTOGRAPHS})

@@ -177,6 +177,9 @@ def test_the_verdict_says_what_the_numbers_say(full):
     assert "50 % of the generated images lie among the real ones (precision), and 25 %" in words
     apart = verdict({"eval/kid_toy": result("kid_toy", 0.05, 0.04, 0.06)})
     assert "differ by more than chance" in apart
+    freed = verdict({"eval/population_fd_toy": result("population_fd_toy", 0.05, 0.04, 0.06)})
+    assert "distance of the populations is estimated as 0.050 (0.040 to 0.060)." in freed
+    assert verdict({"eval/population_fd_toy": result("population_fd_toy", np.nan, None, None)}) == ""
     assert verdict({}) == ""
 
 
@@ -187,6 +190,10 @@ def test_the_verdict_says_what_the_numbers_say(full):
         ({"note": "biased up: compare"}, "biased up"),
         ({"note": "biased up; 20 images do not span 1280 features"}, "fewer images than features"),
         ({"low": None}, "Without interval: fd_toy"),
+        (
+            {"point": np.nan, "low": None, "interval": "refused: 3 are few"},
+            "Not given: Fréchet distance, for 3 are few.",
+        ),
         ({"extractor": "lite0"}, "photographs"),
     ],
 )
