@@ -31,7 +31,8 @@ class Audited:
 
     Attributes:
         results: shares of copies, `eval/copies_<space>`, and what real patients show, `floor/copies_<space>`.
-        constraints: of each space, above 0 where chance does not explain the copies.
+        constraints: of each space, above 0 where chance does not explain the copies. To constrain a search
+            take "pixel": to lite0 a little noise or blur makes a copy look like another patient's slice.
         pictures: the most suspicious pairs, where training patients may be shown.
     """
 
