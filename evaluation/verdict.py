@@ -37,22 +37,11 @@ def judge(differences: Sequence[Difference]) -> str:
     ((first, second),) = pairs
     by_finding = {finding: [each for each in differences if find(each) == finding] for finding in FINDINGS}
     claims = [each for each in differences if find(each) in ("better", "worse")]
-    if not claims:
-        if len(by_finding["identical"]) == len(differences):
-            return f"{first} and {second} are identical in every metric."
-        return f"{first} against {second}: {'; '.join(_rest(by_finding))}."
-    lead, *others = sorted(claims, key=lambda each: each.caution is not None)
-    agreed = [each for each in others if find(each) == find(lead)]
-    opposed = [each for each in others if find(each) != find(lead)]
-    doubted = [each for each in opposed if each.caution and not lead.caution]
-    parts = [f"{first} is {find(lead)} than {second} by {_amount(lead)}"]
-    if len(opposed) > len(doubted):
-        against = " and ".join(f"{find(each)} by {_amount(each)}" for each in opposed if each not in doubted)
-        parts = [f"CONTRADICTION: {parts[0]}, but {against}"]
-    if agreed:
-        parts.append(f"{_names(agreed)} {'agrees' if len(agreed) == 1 else 'agree'}")
-    parts += [f"{each.name} says {find(each)}, but {each.caution}" for each in doubted]
-    return "; ".join([*parts, *_rest(by_finding)]) + "."
+    if claims:
+        return "; ".join([*_claim(claims), *_rest(by_finding)]) + "."
+    if len(by_finding["identical"]) == len(differences):
+        return f"{first} and {second} are identical in every metric."
+    return f"{first} against {second}: {'; '.join(_rest(by_finding))}."
 
 
 def judge_all(differences: Sequence[Difference]) -> tuple[str, ...]:
@@ -78,6 +67,21 @@ def tabulate_differences(title: str, differences: Sequence[Difference]) -> Table
     )
     header = ("pair", "metric", f"difference [{level} interval]", "p", "p after Holm", "finding")
     return Table(title, header, rows, _caption(differences))
+
+
+def _claim(claims: Sequence[Difference]) -> Iterable[str]:
+    """Say what the lead claims, who contradicts it, who agrees, and who differs but is not to be believed alone."""
+    lead, *others = sorted(claims, key=lambda each: each.caution is not None)
+    agreed = [each for each in others if find(each) == find(lead)]
+    opposed = [each for each in others if find(each) != find(lead)]
+    doubted = [each for each in opposed if each.caution and not lead.caution]
+    claim = f"{lead.first} is {find(lead)} than {lead.second} by {_amount(lead)}"
+    against = " and ".join(f"{find(each)} by {_amount(each)}" for each in opposed if each not in doubted)
+    yield f"CONTRADICTION: {claim}, but {against}" if against else claim
+    if agreed:
+        yield f"{_names(agreed)} {'agrees' if len(agreed) == 1 else 'agree'}"
+    for each in doubted:
+        yield f"{each.name} says {find(each)}, but {each.caution}"
 
 
 def _rest(by_finding: dict[Finding, list[Difference]]) -> Iterable[str]:
