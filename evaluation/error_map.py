@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+LABEL = "|error|, intensities span 1"
+COLUMNS = 3  # below, the pairs leave places empty
+
 
 @dataclass(frozen=True, eq=False)
 class ErrorMap:
@@ -52,21 +55,29 @@ def error_map(real: ImageSet, generated: ImageSet, *, worst: int = 4) -> ErrorMa
     )
 
 
-def draw_error_map(errors: ErrorMap, path: Path, *, title: str = "Absolute error") -> Path:
-    """Draw both maps on one color scale above the worst pairs, and write a PNG."""
+def draw_error_map(
+    errors: ErrorMap, path: Path, *, title: str = "Absolute error", sides: tuple[str, str] = ("real", "generated")
+) -> Path:
+    """Draw both maps above the worst pairs, each with the color bar that it is read by, and write a PNG.
+
+    Args:
+        errors: what to draw.
+        path: of the PNG.
+        title: says whose error it is.
+        sides: what the two images of a pair are called.
+    """
     from matplotlib.figure import Figure
 
     shown = len(errors.worst)
-    figure = Figure(figsize=(2.3 * max(3, shown) + 1, 9.5 if shown else 3.4), layout="constrained")
-    figure.suptitle(f"{title} ({errors.pairs} pairs)")
+    figure = Figure(figsize=(2.3 * max(COLUMNS, shown) + 1, 9.5 if shown else 3.4), layout="constrained")
+    figure.suptitle(f"{title}: {float(errors.mean.mean()):.3f} on average of {errors.pairs} pairs")
     top, bottom = np.asarray(figure.subfigures(2, 1, height_ratios=[1, 2])) if shown else (figure, None)
-    scale = {"cmap": "magma", "vmin": 0.0, "vmax": max(float(errors.high.max()), 1e-6)}
-    left, right = top.subplots(1, 2)
-    _show(left, errors.mean, "mean", scale)
-    picture = _show(right, errors.high, "95th percentile", scale)
-    top.colorbar(picture, ax=[left, right], label="|error|, intensity span 1")
+    maps = {"mean": errors.mean, "95th percentile": errors.high}
+    for axes, (name, values) in zip(top.subplots(1, 2), maps.items(), strict=True):
+        picture = _show(axes, values, f"{name} over the pairs", _error_scale(values))
+        top.colorbar(picture, ax=axes, label=LABEL)
     if bottom is not None:
-        _draw_worst(bottom, errors)
+        _draw_worst(bottom, errors, sides)
     return _write(figure, path)
 
 
@@ -87,15 +98,23 @@ def draw_grid(images: ImageSet, path: Path, *, columns: int = 8, title: str = ""
     return _write(figure, path)
 
 
-def _draw_worst(figure: Any, errors: ErrorMap) -> None:
-    axes = figure.subplots(3, len(errors.worst), squeeze=False)
+def _draw_worst(figure: Any, errors: ErrorMap, sides: tuple[str, str]) -> None:
+    axes = figure.subplots(3, max(COLUMNS, len(errors.worst)), squeeze=False)
+    for empty in axes[:, len(errors.worst) :].flat:
+        empty.set_axis_off()
     gray = {"cmap": "gray", "vmin": 0.0, "vmax": 1.0}
-    scale = {"cmap": "magma", "vmin": 0.0, "vmax": max(float(errors.triplets[:, 2].max()), 1e-6)}
+    scale = _error_scale(errors.triplets[:, 2])
+    first, second = sides
     for column, (row, (real, generated, error)) in enumerate(zip(errors.worst, errors.triplets, strict=True)):
-        _show(axes[0, column], real, f"pair {int(row)}: real", gray)
-        _show(axes[1, column], generated, "generated", gray)
+        gray_picture = _show(axes[0, column], real, f"pair {int(row)}: {first}", gray)
+        _show(axes[1, column], generated, second, gray)
         picture = _show(axes[2, column], error, f"|error|, mean {float(error.mean()):.3f}", scale)
-    figure.colorbar(picture, ax=list(axes.flat), label="|error|")
+    figure.colorbar(gray_picture, ax=list(axes[:2, : len(errors.worst)].flat), label="intensity")
+    figure.colorbar(picture, ax=list(axes[2, : len(errors.worst)]), label="|error|")
+
+
+def _error_scale(errors: Float[Tensor, "..."]) -> dict[str, Any]:
+    return {"cmap": "magma", "vmin": 0.0, "vmax": max(float(errors.max()), 1e-6)}
 
 
 def _show(axes: "Axes", values: Float[Tensor, "h w"], title: str, scale: dict[str, Any]) -> Any:

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import torch
+from matplotlib.axes import Axes
 from PIL import Image
 
 from evaluation import ImageSet, draw_error_map, draw_grid, error_map, stand_alone
@@ -39,6 +40,28 @@ def test_the_drawing_is_a_png_with_a_color_bar(make_images, add_noise, tmp_path)
     bar = picture[100:300, -110:-40].reshape(-1, 3)
     colored = bar[bar.max(1) - bar.min(1) > 60]
     assert len(np.unique(colored // 16, axis=0)) > 20, "the right edge runs through the colors of the scale"
+
+
+def test_the_mean_is_bright_where_it_is_highest_however_far_the_percentile_reaches(tmp_path):
+    """One pair in ten errs by 0.5 everywhere on the left: the mean there is 0.05, the percentile 0.5."""
+    real = ImageSet(torch.full((40, 1, 12, 12), 0.5), torch.arange(40))
+    images = real.images.clone()
+    images[:4, :, :, :6] = 0
+    path = draw_error_map(error_map(real, ImageSet(images, real.groups), worst=0), tmp_path / "errors.png")
+    picture = np.asarray(Image.open(path).convert("RGB")).astype(int)
+    brightest = np.abs(picture - np.array([252, 253, 191])).max(2) < 3  # the upper end of magma
+    maps = [int(half.sum()) for half in np.array_split(brightest, 2, axis=1)]
+    assert min(maps) > 5000, "half of either map is at the upper end of its own scale"
+
+
+def test_the_sides_are_called_what_they_are(make_images, add_noise, tmp_path, monkeypatch):
+    real = make_images(1, 6)
+    shown, draw_title = [], Axes.set_title
+    monkeypatch.setattr(Axes, "set_title", lambda axes, text, **font: shown.append(text) or draw_title(axes, text))
+    draw_error_map(error_map(real, add_noise(real, 0.1), worst=4), tmp_path / "a.png", sides=("real", "rebuilt"))
+    assert shown[:2] == ["mean over the pairs", "95th percentile over the pairs"]
+    assert shown.count("rebuilt") == 4
+    assert sum(title.endswith(": real") for title in shown) == 4
 
 
 def test_the_grid_shows_every_image_at_its_own_gray(tmp_path):
