@@ -12,7 +12,7 @@ from jaxtyping import Float, Float64
 from torch import Tensor, nn
 
 from evaluation.features.extractor import repeat_to_rgb
-from evaluation.features.lite0 import build_lite0, lite0_network, prepare_lite0
+from evaluation.features.lite0 import build_lite0, prepare_lite0
 from evaluation.metric import Metric, register
 from evaluation.similarity import check_paired, mean_of_scores
 from evaluation.types import ImageSet, MetricResult
@@ -28,8 +28,7 @@ def perceptual_distance(
 
     It follows LPIPS without its learned weights, on another network: never compare it with LPIPS.
     """
-    weights = build_lite0().weights
-    network = lite0_network(weights, "cpu")
+    network = build_lite0().network
 
     def distance(first: Float[Tensor, "b 3 h w"], second: Float[Tensor, "b 3 h w"]) -> Float[Tensor, " b"]:
         pairs = zip(_taps(network, prepare_lite0(first)), _taps(network, prepare_lite0(second)), strict=True)

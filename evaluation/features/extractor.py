@@ -1,6 +1,5 @@
 """One protocol for everything that turns images into feature rows, and the registry of its members."""
 
-import hashlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol, runtime_checkable
@@ -30,8 +29,18 @@ class Extractor(Protocol):
         """Count the features of one row."""
         ...
 
+    @property
+    def preparation(self) -> str:
+        """Say what is done to an image before the network: channels, rounding, resize, normalization."""
+        ...
+
+    @property
+    def identity(self) -> str:
+        """Name the network and its weights, `name@digest`: rows of equal identity may be cached as one."""
+        ...
+
     def extract(self, images: ImageSet, batch_size: int = 64) -> FeatureSet:
-        """Return one row per image; the rows do not depend on the batch size."""
+        """Return one row per image; the batch size changes a row by rounding alone."""
         ...
 
 
@@ -53,19 +62,12 @@ def repeat_to_rgb(images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n 3 h w"]:
 
 
 def rows_in_batches(
-    images: ImageSet, embed: Callable[[Float[Tensor, "b 3 h w"]], Tensor], *, batch_size: int, extractor: str
+    images: ImageSet, embed: Callable[[Float[Tensor, "b c h w"]], Tensor], *, batch_size: int, extractor: str
 ) -> FeatureSet:
-    """Run a network over batches without gradient and collect its rows in float64."""
+    """Run a network over batches of 1 or 3 channels without gradient and collect its rows in float64."""
     if batch_size < 1:
         raise ValueError(f"batch_size must be at least 1, but got {batch_size=}")
+    repeat_to_rgb(images.images)  # refuses other channels before the network is run
     with torch.inference_mode():
-        rows = [embed(repeat_to_rgb(part.float())).double().cpu() for part in torch.split(images.images, batch_size)]
+        rows = [embed(part.float()).double().cpu() for part in torch.split(images.images, batch_size)]
     return FeatureSet(torch.cat(rows).numpy(), images.groups.cpu().numpy().astype(np.int64), extractor)
-
-
-def check_digest(path: Path, digest: str) -> None:
-    """Refuse a weights file whose SHA-256 does not begin with the pinned digest; nothing is unpickled before."""
-    with path.open("rb") as stream:
-        found = hashlib.file_digest(stream, "sha256").hexdigest()
-    if not found.startswith(digest):
-        raise ValueError(f"{path.name} must have SHA-256 {digest}, but has {found[: len(digest)]}; fetch it again")

