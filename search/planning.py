@@ -8,13 +8,14 @@ import numpy as np
 
 from evaluation import Table
 from evaluation.compare import Statistic
+from evaluation.distances import Distances, choose_distances
 from evaluation.influence import Influence
-from evaluation.kernel import kernel_influence
 from evaluation.power import Budget, Plan, plan
 from evaluation.power_words import describe_plan, tabulate_plan
 from evaluation.variances import Variances, between_seeds, variances_of, variances_of_difference
 from sbldm.errors import RunError
 from search.cache import Cache
+from search.comparison import Choose
 from search.events import Event
 from search.gather import Gathered, gather, open_runs
 from search.runs import OpenedRun
@@ -66,8 +67,8 @@ def power_of_runs(
     level: float | None = None,
     power: float = 0.8,
     budget: Budget | None = None,
-    name: str = "kid",
-    statistic: Statistic = kernel_influence,
+    metric: str | None = None,
+    choose: Choose = choose_distances,
     changes: Mapping[str, Any] | None = None,
 ) -> Generator[Event, None, PowerResult]:
     """Plan from the runs of one setting (its value) or of two (their difference), each at one or more seeds.
@@ -80,16 +81,18 @@ def power_of_runs(
         level: confidence; the first run's own by default.
         power: the chance to find a difference that is there.
         budget: other counts than those of the runs.
-        name: of the distance.
-        statistic: the distance itself.
+        metric: the distance to plan for; by default the first of those allowed.
+        choose: says of the reference and all generated sets which distances they allow.
         changes: settings to change in all runs.
 
     Raises:
-        RunError: runs that cannot be compared, three settings or more, or two that share no seed.
+        RunError: runs that cannot be compared, three settings or more, two that share no seed, or a distance
+            that no interval covers at these counts.
     """
     opened = open_runs(runs, cache=cache, store=store, changes=changes)
     settings = _settings(opened)
     gathered = yield from gather(opened, cache)
+    name, statistic = _pick(metric, choose(gathered.real, *gathered.generated))
     measured = [statistic(gathered.real, each) for each in gathered.generated]
     seen = [_see(gathered, measured, indices) for indices in settings]
     variances, points = [each[0] for each in seen], [each[1] for each in seen]
@@ -108,6 +111,16 @@ def power_of_runs(
             power=power,
         ),
     )
+
+
+def _pick(metric: str | None, distances: Distances) -> tuple[str, Statistic]:
+    """Return the distance asked for, or the first allowed."""
+    name = next(iter(distances.allowed)) if metric is None else metric
+    if name in distances.refused:
+        raise RunError(f"nothing can be planned for {name}: {distances.refused[name]}")
+    if name not in distances.allowed:
+        raise RunError(f"the metric must be one of {', '.join(distances.allowed)}, but got {metric!r}")
+    return name, distances.allowed[name]
 
 
 def _settings(runs: Sequence[OpenedRun]) -> list[tuple[int, ...]]:

@@ -112,3 +112,14 @@ def test_settings_that_share_no_seed_and_three_settings_are_refused(
     _, (run_id, _) = follow(train_run(other, name="third", cache=cache, store=store))
     with pytest.raises(RunError, match="these 3 runs have 3"):
         follow(power_of_runs([*opened, run_id], cache=cache, store=store))
+
+
+def test_a_metric_that_cannot_be_planned_for_is_refused_by_name(
+    opened: list[OpenedRun], cache: Cache, store: MlflowStore, follow: Follow
+) -> None:
+    _, result = follow(power_of_runs(opened, cache=cache, store=store, metric="fd"))
+    assert result.metric == "fd_fake"
+    with pytest.raises(RunError, match="nothing can be planned for population_fd: 4 patients are fewer than"):
+        follow(power_of_runs(opened, cache=cache, store=store, metric="population_fd"))
+    with pytest.raises(RunError, match="must be one of kid, fd, but got 'ssim'"):
+        follow(power_of_runs(opened, cache=cache, store=store, metric="ssim"))
