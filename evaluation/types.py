@@ -102,8 +102,7 @@ class MetricResult:
     @staticmethod
     def from_json(mapping: Mapping[str, Any]) -> "MetricResult":
         """Rebuild what `to_json` wrote."""
-        numbers = {key: None if mapping[key] is None else float(mapping[key]) for key in ("point", "low", "high")}
-        return MetricResult(**{**mapping, **numbers})
+        return MetricResult(**{**mapping, **{key: _number(mapping[key]) for key in ("point", "low", "high")}})
 
 
 def stand_alone(images: Float[Tensor, "n c h w"]) -> ImageSet:
@@ -136,6 +135,12 @@ def _shape(array: Tensor | Array) -> str:
 def _check_groups(shape: tuple[int, ...], n: int) -> None:
     if shape != (n,):
         raise ValueError(f"groups must name the patient of each of the {n} rows, but got shape {tuple(shape)}")
+
+
+def _number(value: Any) -> float | None:
+    """Return the number; a withheld value is one object, so that two records of it are equal."""
+    number = None if value is None else float(value)
+    return math.nan if number is not None and math.isnan(number) else number
 
 
 def _plain(value: Any) -> Any:

@@ -107,10 +107,11 @@ def tabulate(study: Study, name: str, store: MlflowStore) -> AblationTable:
 
 
 def _row(label: str, pairs: Runs, base: Runs) -> Row:
-    names = [key for key in pairs[0][1] if key.startswith(SHOWN)]
+    lead = next(key for key in pairs[0][1] if key.startswith("eval/fd_"))
+    extractor = pairs[0][1][lead].extractor
+    names = [key for key, result in pairs[0][1].items() if key.startswith(SHOWN) and result.extractor == extractor]
     results = {key.removeprefix("eval/"): over_seeds([results[key] for _, results in pairs]) for key in names}
     costs = {name: float(np.mean([run.metrics[name] for run, _ in pairs])) for name in COSTS}
-    lead = next(key for key in names if key.startswith("eval/fd_"))
     verdict = "" if pairs is base or not base else _verdict(_by_seed(pairs, lead), _by_seed(base, lead))
     return Row(label, results, verdict, costs, len(pairs))
 

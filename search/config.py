@@ -3,10 +3,11 @@
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
-from pydantic import Field, TypeAdapter, ValidationError, model_validator
+from pydantic import Field, TypeAdapter, ValidationError, field_validator, model_validator
 
+from evaluation import EXTRACTORS
 from sbldm.data import AnySource, PhantomSpec, PrepareSpec, SplitSpec
 from sbldm.diffusion import AnyLoss, AnySampler, AnySchedule, CutMixSpec, Prediction, check_prediction
 from sbldm.diffusion.losses.mse import MeanSquaredError
@@ -28,15 +29,36 @@ class EvaluationSpec(Spec):
     samples: int = Field(256, ge=2)
     """Generated slices that are compared with the real test slices."""
     batch: int = Field(64, ge=1)
-    extractor: Literal["lite0", "inception"] = "lite0"
+    extractor: str = "lite0"
+    """Network whose features are compared."""
     weights: Path | None = None
     """Weights of an extractor that does not come with an installed package."""
+    companion: str | None = "lite0_block"
+    """Second network, for a ranking that only one network sees is no finding; null leaves it out."""
+    companion_weights: Path | None = None
+    """Weights of the second extractor, where it needs a file."""
     lpips_weights: Path | None = None
     """Weights of LPIPS' own AlexNet; LPIPS is measured when they are given."""
     level: float = Field(0.95, gt=0, lt=1)
     """Confidence of all intervals."""
     log_real_images: bool = False
     """Show real slices beside their reconstructions in the run's pictures; phantoms are always shown."""
+
+    @field_validator("extractor", "companion")
+    @classmethod
+    def _extractor_exists(cls, name: str | None) -> str | None:
+        if name is not None and name not in EXTRACTORS:
+            raise ValueError(
+                f"extractor must be one of {', '.join(sorted(EXTRACTORS))}, but got {name!r}"
+                f"{did_you_mean(name, sorted(EXTRACTORS))}"
+            )
+        return name
+
+    @model_validator(mode="after")
+    def _extractors_differ(self) -> "EvaluationSpec":
+        if self.companion == self.extractor:
+            raise ValueError(f"companion must be another extractor or null, but got {self.companion!r} twice")
+        return self
 
 
 class ExperimentConfig(Spec):

@@ -41,6 +41,7 @@ class ExperimentResult:
         numbers: costs and facts without interval, such as ``cost/train_seconds``.
         digests: what names the data, the split and the trained network.
         pictures: PNG files by name.
+        files: others to keep with the run, by the folder they belong in: the report, the features.
         model: directory of the trained model.
         samples: npz file of the generated slices.
     """
@@ -51,6 +52,7 @@ class ExperimentResult:
     model: Path
     samples: Path
     pictures: dict[str, Path] = field(default_factory=dict)
+    files: dict[str, tuple[Path, ...]] = field(default_factory=dict)
 
 
 Event = StageStarted | Progress | StepRecord | StageFinished | ExperimentResult

@@ -1,14 +1,19 @@
 """From files to numbers: the one bridge between the model and the metrics."""
 
 from collections.abc import Generator
+from dataclasses import replace
 
 from evaluation import FeatureSet, MetricResult, stand_alone
 from sbldm.data import PreparedData
 from sbldm.model import LatentDiffusion
 from search.cache import Cache
+from search.companions import measure_companions
 from search.config import ExperimentConfig
 from search.events import Event, ExperimentResult
+from search.keep import keep_features
 from search.measure import Judge, to_images
+from search.provenance import environment
+from search.report import report_stage
 from search.sampling import Samples, sample_stage
 from search.stages import Prepared, Trained, codec_stage, data_stage, network_stage, untrained
 from search.yardsticks import draw_pictures, rebuild
@@ -38,11 +43,13 @@ def evaluate_model(
     measured = yield from judge.generated(real, samples.images)
     rebuilt = yield from rebuild(config, data, trained, judge, cache)
     chance = yield from _chance(config, data, trained, judge, real, cache)
+    beside = yield from measure_companions(config, data, samples, judge, cache)
     named = {f"eval/{result.name}": result for result in measured}
     pictures = yield from draw_pictures(config, data, samples, trained, cache)
-    return ExperimentResult(
-        results=named | rebuilt | {f"untrained/{chance.name}": chance},
-        numbers=_numbers(config, trained, samples),
+    constraints = {f"constraint/copies_{space}": value for space, value in beside.constraints.items()}
+    result = ExperimentResult(
+        results=named | rebuilt | {f"untrained/{chance.name}": chance} | beside.results,
+        numbers=_numbers(config, trained, samples) | constraints,
         digests={
             "data": data.digest,
             "split": data.split_digest,
@@ -53,8 +60,11 @@ def evaluate_model(
         },
         model=trained.directory,
         samples=samples.path,
-        pictures=pictures,
+        pictures=pictures | beside.pictures,
     )
+    page = yield from report_stage(config, result, cache, facts=environment())
+    features = yield from keep_features(config, data, samples, cache)
+    return replace(result, files={"report": (page.page, page.document), "features": features})
 
 
 def train_stages(config: ExperimentConfig, data: PreparedData, cache: Cache) -> Generator[Event, None, Trained]:

@@ -3,7 +3,7 @@
 import hashlib
 import io
 from collections.abc import Callable, Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,6 @@ from jaxtyping import Float
 from torch import Tensor
 
 from evaluation import (
-    Extractor,
     FeatureSet,
     ImageSet,
     MetricResult,
@@ -20,6 +19,7 @@ from evaluation import (
     evaluate_features,
     frechet_distance,
     lpips,
+    ms_ssim,
     noise_floor,
     perceptual_distance,
     psnr,
@@ -46,11 +46,17 @@ class Judge:
     spec: EvaluationSpec
     cache: Cache
 
+    @property
+    def identity(self) -> str:
+        """Name the extractor with its weights, and what it does to an image first."""
+        extractor = build_extractor(self.spec.extractor, self.spec.weights)
+        return digest_of([extractor.identity, extractor.preparation])
+
     def features(self, images: ImageSet) -> Generator[Event, None, FeatureSet]:
-        """Return one feature row per image, extracted once per image set and extractor."""
+        """Return one feature row per image, extracted once per image set, extractor and weights."""
+        extractor = build_extractor(self.spec.extractor, self.spec.weights)
 
         def build(entry: Entry) -> Generator[Event, None, dict[str, Any]]:
-            extractor = self._extractor()
             rows = []
             for part in torch.split(torch.arange(len(images)), BATCH):
                 some = ImageSet(images.images[part], images.groups[part])
@@ -61,10 +67,17 @@ class Judge:
             atomic_write(entry.directory / FEATURES, content.getvalue())
             return {"extractor": extractor.name}
 
-        digest = digest_of([self.spec.extractor, _digest(images.images)])
+        digest = digest_of([self.identity, _digest(images.images)])
         entry, meta = yield from cached(self.cache, "features", digest, build)
         with np.load(entry.directory / FEATURES, allow_pickle=False) as arrays:
             return FeatureSet(arrays["rows"], images.groups.numpy(), str(meta["extractor"]))
+
+    def companion(self) -> "Judge | None":
+        """Return the judge that sees by the second extractor, if there is to be one."""
+        if self.spec.companion is None:
+            return None
+        second = {"extractor": self.spec.companion, "weights": self.spec.companion_weights, "companion": None}
+        return replace(self, spec=self.spec.model_copy(update=second))
 
     def generated(
         self, real: FeatureSet, images: Float[Tensor, "n 1 h w"]
@@ -85,16 +98,13 @@ class Judge:
 
     def reconstructions(self, truth: ImageSet, rebuilt: ImageSet) -> tuple[MetricResult, ...]:
         """Compare slices of unseen patients with what the autoencoder makes of them."""
-        measures: list[Callable[..., MetricResult]] = [ssim, psnr]
+        measures: list[Callable[..., MetricResult]] = [ssim, ms_ssim, psnr]
         if self.spec.extractor == "lite0":
             measures.append(perceptual_distance)
         results = [measure(truth, rebuilt, level=self.spec.level) for measure in measures]
         if self.spec.lpips_weights:
             results.append(lpips(truth, rebuilt, weights=self.spec.lpips_weights, level=self.spec.level))
         return tuple(results)
-
-    def _extractor(self) -> Extractor:
-        return build_extractor(self.spec.extractor, self.spec.weights)
 
 
 def to_images(slices: SliceSet) -> ImageSet:

@@ -1,23 +1,18 @@
 """An experiment's events on their way to a tracker; the watcher behind sees them all the same."""
 
 import math
-import platform
-import subprocess
 from collections.abc import Generator
 from contextlib import closing
-from importlib import metadata
-from pathlib import Path
 
 from evaluation import MetricResult
-from sbldm import __version__
 from sbldm.errors import DivergedError
 from sbldm.training import StepRecord
 from search.config import ExperimentConfig, flatten
 from search.events import Event, ExperimentResult, StageFinished
+from search.provenance import environment
 from search.tracking import Artifact, Document, Params, Picture, Scalar, Tags, Tracker
 
 EVERY = 10
-PACKAGES = "torch", "numpy", "scipy", "monai", "timm", "mlflow", "optuna"
 
 
 def record_run(
@@ -52,17 +47,12 @@ def log_result(result: ExperimentResult, tracker: Tracker) -> None:
     tracker.log(Document("results.json", {name: each.to_json() for name, each in result.results.items()}))
     for name, path in result.pictures.items():
         tracker.log(Picture(name, path))
+    for folder, paths in result.files.items():
+        for path in paths:
+            tracker.log(Artifact(path, folder))
     for path in sorted(result.model.glob("*")):
         if path.name == "model.json" or path.suffix == ".safetensors":
             tracker.log(Artifact(path, "model"))
-
-
-def environment() -> dict[str, str]:
-    """Return versions and the code's revision; nothing that names a person or a place."""
-    versions = {f"version.{name}": metadata.version(name) for name in PACKAGES}
-    return {"sbldm.version": __version__, "git.revision": _revision(), "version.python": platform.python_version()} | (
-        versions
-    )
 
 
 def _follow(
@@ -90,19 +80,3 @@ def _log(event: Event, tracker: Tracker) -> None:
 def _scalars(name: str, measured: MetricResult) -> list[Scalar]:
     ends = {name: measured.point, f"{name}_low": measured.low, f"{name}_high": measured.high}
     return [Scalar(key, value) for key, value in ends.items() if value is not None and not math.isnan(value)]
-
-
-def _revision() -> str:
-    try:
-        _git(
-            "ls-files", "--error-unmatch", Path(__file__).name
-        )  # an installed copy may lie inside a stranger's repository
-        return _git("describe", "--always", "--dirty", "--abbrev=12")
-    except (OSError, subprocess.SubprocessError):
-        return "unknown"
-
-
-def _git(*arguments: str) -> str:
-    """Return what git says of this code's own folder, wherever the user stands."""
-    command = ["git", "-C", str(Path(__file__).parent), *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=5, check=True).stdout.strip()  # noqa: S603

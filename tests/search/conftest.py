@@ -9,7 +9,9 @@ import pytest
 import torch
 from PIL import Image
 
+import search.audit
 import search.measure
+import search.report
 import search.yardsticks
 from evaluation import FeatureSet, ImageSet, MetricResult, psnr
 from search.config import ExperimentConfig, build_config
@@ -28,7 +30,7 @@ TINY: dict[str, Any] = {
     "network": {"kind": "plain", "model_channels": 8, "blocks": 1},
     "training": STEPS,
     "sampler": {"kind": "ddim", "steps": 2},
-    "evaluation": {"samples": 12},
+    "evaluation": {"samples": 12, "companion": None},
     "device": "cpu",
 }
 MIXING = Study(
@@ -45,6 +47,8 @@ class Pooling:
 
     name = "fake"
     width = 64
+    preparation = "pooled to 8 x 8"
+    identity = "fake@0"
 
     def extract(self, images: ImageSet, batch_size: int = 64) -> FeatureSet:
         pooled = torch.nn.functional.adaptive_avg_pool2d(images.images.double(), 8)
@@ -55,8 +59,10 @@ def fake_perception(truth: ImageSet, rebuilt: ImageSet, *, level: float) -> Metr
     return replace(psnr(truth, rebuilt, level=level), name="perceptual_fake")
 
 
-def fake_drawing(subject: object, path: Path, **_: object) -> None:
+def fake_drawing(*arguments: object, **_: object) -> Path:
+    path = next(each for each in arguments if isinstance(each, Path))
     Image.new("L", (8, 8)).save(path)
+    return path
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -64,6 +70,8 @@ def _measure_in_no_time() -> Iterator[None]:
     """Replace what takes seconds and has tests of its own: the networks that judge, and the drawing of figures."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(search.yardsticks, "draw_grid", fake_drawing)
+        patch.setattr(search.audit, "draw_nearest_pairs", fake_drawing)
+        patch.setattr(search.report, "draw_curve", fake_drawing)
         patch.setattr(search.yardsticks, "draw_error_map", fake_drawing)
         patch.setattr(search.measure, "build_extractor", lambda name, weights: Pooling())
         patch.setattr(search.measure, "perceptual_distance", fake_perception)

@@ -1,7 +1,6 @@
 import getpass
 import json
 import math
-import subprocess
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from search.cache import Cache
 from search.config import ExperimentConfig, flatten, override
 from search.events import ExperimentResult, StageFinished, StageStarted
 from search.experiment import run_experiment
-from search.recording import EVERY, environment, record_run
+from search.recording import EVERY, record_run
 from search.tracking import Artifact, Document, MemoryTracker, Params, Picture, Scalar, Tags, Tracker
 
 Follow = Callable[..., tuple[list[Any], Any]]
@@ -172,26 +171,3 @@ def leaves(value: Any) -> list[Any]:
         parts = value.values() if isinstance(value, dict) else value
         return [leaf for part in parts for leaf in leaves(part)]
     return [value]
-
-
-def test_the_environment_is_versions_and_a_revision() -> None:
-    facts = environment()
-    assert {"sbldm.version", "git.revision", "version.python", "version.torch", "version.numpy"} <= set(facts)
-    assert all("/" not in value for value in facts.values())
-
-
-def test_the_revision_is_that_of_the_code_wherever_the_user_stands(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    identity = ["-c", "user.name=a", "-c", "user.email=a@b.c"]
-    for arguments in (["init", "-q"], [*identity, "commit", "-q", "--allow-empty", "-m", "own"]):
-        subprocess.run(["git", *arguments], cwd=tmp_path, check=True)
-    before = environment()["git.revision"]
-    monkeypatch.chdir(tmp_path)
-    assert environment()["git.revision"] == before
-
-
-def test_code_that_a_repository_does_not_hold_has_no_revision(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)
-    monkeypatch.setattr("search.recording.__file__", str(tmp_path / "recording.py"))
-    assert environment()["git.revision"] == "unknown"
