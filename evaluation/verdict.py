@@ -76,8 +76,9 @@ def _claim(claims: Sequence[Difference]) -> Iterable[str]:
     opposed = [each for each in others if find(each) != find(lead)]
     doubted = [each for each in opposed if each.caution and not lead.caution]
     claim = f"{lead.first} is {find(lead)} than {lead.second} by {_amount(lead)}"
-    against = " and ".join(f"{find(each)} by {_amount(each)}" for each in opposed if each not in doubted)
-    yield f"CONTRADICTION: {claim}, but {against}" if against else claim
+    against = [each for each in opposed if each not in doubted]
+    amounts = " and by ".join(_amount(each) for each in against)
+    yield f"CONTRADICTION: {claim}, but {find(against[0])} by {amounts}" if against else claim
     if agreed:
         yield f"{_names(agreed)} {'agrees' if len(agreed) == 1 else 'agree'}"
     for each in doubted:
@@ -130,9 +131,10 @@ def _names(differences: Sequence[Difference]) -> str:
 
 
 def _caption(differences: Sequence[Difference]) -> str:
-    words: dict[str, None] = {}
+    """Say how each interval was made; metrics that were treated alike are named together."""
+    alike: dict[str, dict[str, Difference]] = {}
     for each in differences:
         n = ", ".join(f"{count} {side.replace('_', ' ')}" for side, count in each.n.items())
-        notes = "".join(f"; {each_note}" for each_note in (each.note, each.caution) if each_note)
-        words[f"{each.name}: {each.interval}; {n}{notes}."] = None
-    return " ".join(words)
+        notes = "".join(f"; {words}" for words in (each.note, each.caution) if words)
+        alike.setdefault(f"{each.interval}; {n}{notes}.", {})[each.name] = each
+    return " ".join(f"{_names(list(some.values()))}: {words}" for words, some in alike.items())

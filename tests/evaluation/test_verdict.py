@@ -114,3 +114,11 @@ def test_a_metric_with_a_caution_neither_leads_nor_contradicts_where_another_cla
     )
     assert judge([plug_in, replace(KID, point=0.02, low=0.01, high=0.03)]).endswith("; fd_lite0 agrees.")
     assert judge([plug_in, KID, RECALL]).startswith("CONTRADICTION: B is better")
+
+
+def test_several_contradictions_are_all_told_and_metrics_treated_alike_share_a_caption():
+    density = replace(RECALL, name="density_lite0")
+    sentence = judge([FD, RECALL, density])
+    assert "but worse by 0.20 [0.10, 0.30] recall_lite0 (p < 0.001 after Holm) and by 0.20" in sentence
+    caption = tabulate_differences("B against A", [FD, KID, replace(FD, first="C")]).caption
+    assert caption == "fd_lite0 and kid_lite0: difference -+ t x error; 200 real, 40 real patients."
