@@ -9,6 +9,7 @@ from jaxtyping import Float64, Int64
 
 from evaluation.intervals import Interval, cluster_error, number_groups, proportion_interval, symmetric_interval
 from evaluation.metric import Metric, register
+from evaluation.single_thread import single_thread
 from evaluation.types import FeatureSet, MetricResult, check_pair, counts
 
 NEIGHBORS = 5  # Naeem et al. 2020; torch-fidelity's precision uses 3
@@ -66,16 +67,18 @@ def manifold_scores(
 ) -> ManifoldScores:
     """Score each row against the balls that reach from the other side's rows to their k-th neighbor.
 
-    A ball holds what lies strictly inside it (Naeem et al. 2020).
+    A ball holds what lies strictly inside it (Naeem et al. 2020). Products run on one thread, so that a
+    distance equal to a radius falls on the same side however many there are.
     """
     fewest = min(len(real), len(generated))
     if not 0 < neighbors < fewest:
         raise ValueError(f"neighbors must lie between 1 and {fewest - 1} for {fewest} rows, but got {neighbors=}")
     center = real.mean(0)  # distances from a matrix product lose digits to a common offset
     x, y = real - center, generated - center
-    across = _square_distances(x, y)
-    inside_real = across < _radii(x, neighbors)[:, None]
-    inside_generated = across < _radii(y, neighbors)[None, :]
+    with single_thread():
+        across = _square_distances(x, y)
+        inside_real = across < _radii(x, neighbors)[:, None]
+        inside_generated = across < _radii(y, neighbors)[None, :]
     return ManifoldScores(
         precision=_as_scores(inside_real.any(0)),
         recall=_as_scores(inside_generated.any(1)),
