@@ -142,7 +142,7 @@ def _again(report: Report) -> str:
     parts += [f"<details>\n<summary>Settings</summary>\n<pre>{escape(settings)}</pre>\n</details>"] * bool(
         report.settings
     )
-    return _section("Made again", "\n".join(parts)) if parts else ""
+    return _section("To make these numbers again", "\n".join(parts)) if parts else ""
 
 
 def _section(title: str, content: str) -> str:

@@ -53,9 +53,9 @@ def _body(group: str, rows: list[str]) -> str:
 def _row(group: str, result: MetricResult, results: Results, notes: Mapping[str, int]) -> str:
     point, limits = split_interval(result)
     number = notes[_note(result)]
-    title = f"{escape(metric_title(result))} <abbr title='{BETTER[result.direction]}'>{ARROWS[result.direction]}</abbr>"
+    arrow = f'<abbr title="{BETTER[result.direction]}">{ARROWS[result.direction]}</abbr>'
     return (
-        f'<tr><th scope="row">{title}<code>{escape(result.name)}</code></th>'
+        f'<tr><th scope="row">{escape(metric_title(result))}&nbsp;{arrow}<code>{escape(result.name)}</code></th>'
         f'<td class="number point">{escape(point)}</td><td class="number limits">{escape(limits)}</td>'
         f'<td class="bar">{_bar(result, _scale(result, results))}</td>'
         f'<td class="n">{_counts(group, result)}</td><td class="features">{escape(result.extractor or "pixels")}</td>'
@@ -65,13 +65,13 @@ def _row(group: str, result: MetricResult, results: Results, notes: Mapping[str,
 
 def _counts(group: str, result: MetricResult) -> str:
     """Return the counts in words; an image that is its own group needs no second number."""
-    n = dict(result.n)
-    sides = []
+    n, sides = dict(result.n), []
+    other = OTHER_SIDES.get(group, "generated") if metric_kind(result) in METRICS else "generated"
     for side, groups in (("real", "real_patients"), ("generated", "generated_groups")):
         images, patients = n.pop(side, None), n.pop(groups, None)
         if images is not None:
             of = "" if patients in (None, images) else f" of {patients} patients"
-            sides.append(f"{images} {OTHER_SIDES.get(group, side) if side == 'generated' else side}{of}")
+            sides.append(f"{images} {other if side == 'generated' else side}{of}")
     sides += [f"{count} {name.replace('_', ' ')}" for name, count in n.items()]
     return " ".join(f"<span>{escape(side)}</span>" for side in sides)
 

@@ -19,7 +19,8 @@ GROUPS = {
 OTHER_SIDES = {"floor": "other real", "reconstruction": "reconstructed"}
 NAMES = {
     "fd": "Fréchet distance",
-    "population_fd": "Fréchet distance of the populations",
+    "population_fd": "Population Fréchet distance",
+    "diversity_ms_ssim": "Likeness of pairs (MS-SSIM)",
     "kid": "Kernel distance (KID)",
     "precision": "Precision",
     "recall": "Recall",
@@ -52,7 +53,8 @@ def verdict(results: Results) -> str:
 
 def warnings(results: Results, curve: DistanceCurve | None = None) -> tuple[str, ...]:
     """Return what a reader must know before using the numbers, each in a sentence or two."""
-    return (*_about_counts(results), *_about_bias(results, curve), *_about_limits(results))
+    said = (*_about_counts(results), *_about_bias(results, curve), *_about_limits(results))
+    return tuple(dict.fromkeys(said))
 
 
 def plain_number(text: str) -> str:
@@ -85,9 +87,23 @@ def _distance(results: Results) -> Iterator[str]:
     held = {"real images of other patients": "floor", "reconstructions": "reconstruction"}
     known = {words: _find(results, group, "fd") for words, group in held.items()}
     known["a network that has learned nothing"] = _find(results, "untrained", "fd")
-    parts = [f"{words} {split_interval(each)[0]}" for words, each in known.items() if each]
+    parts = [
+        f"{words} {split_interval(each)[0]}{'' if _comparable(measured, each) else ' (at another n)'}"
+        for words, each in known.items()
+        if each
+    ]
     if parts:
         yield f"To compare: {', '.join(parts)}."
+
+
+def _sides(result: MetricResult) -> tuple[int, int]:
+    return result.n.get("real", 0), result.n.get("generated", 0)
+
+
+def _comparable(first: MetricResult, second: MetricResult) -> bool:
+    """Say whether two distances have about the same bias: about as many images on both sides, in either order."""
+    pairs = zip(sorted(_sides(first)), sorted(_sides(second)), strict=True)
+    return all(max(pair) <= UNLIKE * min(pair) for pair in pairs)
 
 
 def _population(results: Results) -> Iterator[str]:
@@ -140,9 +156,8 @@ def _about_bias(results: Results, curve: DistanceCurve | None) -> Iterator[str]:
         )
     measured, floor = _find(results, "eval", "fd"), _find(results, "floor", "fd")
     if measured and floor:
-        ours, theirs = ([each.n.get(side, 0) for side in ("real", "generated")] for each in (measured, floor))
-        pairs = zip(sorted(ours), sorted(theirs), strict=True)
-        if any(max(pair) > UNLIKE * min(pair) for pair in pairs):
+        ours, theirs = _sides(measured), _sides(floor)
+        if not _comparable(measured, floor):
             yield (
                 f"The noise floor is measured at other numbers of images ({theirs[0]} and {theirs[1]}) than the"
                 f" distance ({ours[0]} and {ours[1]}), so their biases differ."
@@ -150,13 +165,16 @@ def _about_bias(results: Results, curve: DistanceCurve | None) -> Iterator[str]:
 
 
 def _about_limits(results: Results) -> Iterator[str]:
-    withheld = {each.name: each for each in results.values() if math.isnan(each.point)}
+    withheld: dict[str, MetricResult] = {}
+    for each in results.values():
+        if math.isnan(each.point):
+            withheld.setdefault(each.name, each)
     for each in withheld.values():
         yield f"Not given: {metric_title(each)}, for {each.interval.removeprefix('refused: ')}."
     limited = {each.name for each in results.values() if each.low is None or each.high is None}
     bare = sorted(limited - withheld.keys())
     if bare:
         yield f"Without interval: {', '.join(bare)}."
-    used = sorted({each.extractor for each in results.values() if each.extractor in PHOTOGRAPHS})
+    used = sorted(name for name in {each.extractor or "" for each in results.values()} if name.startswith(PHOTOGRAPHS))
     if used:
         yield f"The features ({', '.join(used)}) come from a network trained on photographs, not on medical images."

@@ -220,6 +220,16 @@ def test_a_floor_at_other_numbers_of_images_is_called_so():
     assert not warnings({"eval/fd": measured, "floor/fd": result(n=sides)})
     (words,) = warnings({"eval/fd": measured, "floor/fd": floor})
     assert "(64 and 100)" in words
+    assert "other patients 12.3 (at another n)." in verdict({"eval/fd": measured, "floor/fd": floor})
+    assert "other patients 12.3." in verdict({"eval/fd": measured, "floor/fd": measured})
+
+
+def test_a_floor_names_its_other_side_real_only_where_it_is():
+    n = {"real": 9, "generated": 12, "real_patients": 3, "generated_groups": 4}
+    results = {"floor/fd_toy": result(n=n), "floor/copies_toy": result("copies_toy", n=n)}
+    words = read(write_page(Report(title="t", results=results))).words
+    assert "12 other real of 4 patients" in words
+    assert "12 generated of 4 patients" in words
 
 
 def test_the_page_names_no_file(full):
