@@ -12,7 +12,7 @@ from evaluation.curve import DistanceCurve, distance_curve
 from evaluation.manifold import NEIGHBORS
 from evaluation.page import Picture, Report
 from sbldm.data import SOURCES
-from sbldm.errors import DataError
+from sbldm.errors import ConfigError, DataError
 from sbldm.files import sha256
 from sbldm.spec import digest_of
 from search.cache import Cache, Entry
@@ -21,7 +21,7 @@ from search.events import Event
 from search.image_folder import FolderImages, Reading, read_generated, read_real
 from search.locate import source_changes
 from search.measure import Judge, to_images
-from search.report import CAPTIONS, ReportFiles, page_stage
+from search.report import CAPTIONS, ReportFiles, gather_facts, page_stage
 from search.stages import cached, data_stage
 
 GRID = 64
@@ -90,12 +90,23 @@ def evaluate_outside(
         results=results,
         pictures={"samples": Picture((yield from _draw(made.images, cache)), CAPTIONS["samples"])},
         curve=curve,
-        facts=_describe(made, truth) | dict(facts or {}),
+        facts=_describe(made, truth) | gather_facts(facts or {}),
         settings={"evaluation": config.public()["evaluation"]} | settings,
         command=_command(real, ours, theirs),
         remarks=(*(() if halves else (NO_FLOOR,)), *(() if made.values == truth.values else (UNLIKE_VALUES,))),
     )
     return OutsideResult(results, curve, report, (yield from page_stage(report, cache)))
+
+
+def reading(values: str | None, patient_regex: str = "") -> Reading:
+    """Return how a side is to be read, from words such as ``0,4095``."""
+    if values is None:
+        return Reading(patient_regex=patient_regex)
+    try:
+        low, high = (float(end) for end in values.split(","))
+    except ValueError:
+        raise ConfigError(f"a value range must be two numbers LOW,HIGH, but got {values!r}") from None
+    return Reading((low, high), patient_regex)
 
 
 def split_halves(features: FeatureSet, *, seed: int = 0) -> Pair | None:

@@ -20,7 +20,7 @@ from search.stages import cached, data_stage, recall_data
 PAGE, DOCUMENT = "report.html", "report.json"
 CURVE, DRAWING = "curve.json", "curve.png"
 CAPTIONS = {
-    "samples": "Generated slices, the first of them, none left out.",
+    "samples": "The first generated slices, none left out.",
     "error": "Where reconstructions of unseen patients err: absolute error per pixel, gray from 0 to 1.",
     "copies_pixels": "The samples most like a training slice by pixels, each with the slice nearest to it.",
     "copies_lite0": "The samples most like a training slice by features, each with the slice nearest to it.",
@@ -62,7 +62,9 @@ def report_stage(
         results=result.results,
         pictures={name: Picture(path, CAPTIONS.get(name, name)) for name, path in result.pictures.items()},
         curve=curve,
-        facts=dict(facts or {}) | _costs(result) | {f"digest of {name}": each for name, each in result.digests.items()},
+        facts=gather_facts(facts or {})
+        | _costs(result)
+        | {f"digest of {name}": each for name, each in result.digests.items()},
         settings=config.public(),
         command=reproduce(config),
     )
@@ -92,6 +94,13 @@ def reproduce(config: ExperimentConfig) -> str:
     hidden = [path for path, value in flatten(config.public()).items() if value == PRIVATE]
     words = ["sbldm train --config settings.json", *(f"--set {path}=..." for path in hidden)]
     return f"# save the settings below as settings.json\n{' '.join(words)}"
+
+
+def gather_facts(facts: Mapping[str, str]) -> dict[str, str]:
+    """Return facts with all versions of packages in one line."""
+    versions = {name.removeprefix("version."): each for name, each in facts.items() if name.startswith("version.")}
+    line = {"packages": ", ".join(f"{name} {version}" for name, version in versions.items())} if versions else {}
+    return {name: each for name, each in facts.items() if not name.startswith("version.")} | line
 
 
 def _curve(config: ExperimentConfig, result: ExperimentResult, cache: Cache) -> Generator[Event, None, DistanceCurve]:

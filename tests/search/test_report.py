@@ -18,7 +18,7 @@ from search.config import ExperimentConfig, override
 from search.events import ExperimentResult, StageFinished
 from search.experiment import run_experiment
 from search.measure import Judge, to_images
-from search.report import ReportFiles, report_stage, reproduce
+from search.report import ReportFiles, gather_facts, report_stage, reproduce
 from search.sampling import read_samples
 from search.stages import recall_data
 
@@ -118,3 +118,8 @@ def test_the_command_asks_for_what_the_settings_do_not_tell(tiny: ExperimentConf
     assert reproduce(tiny).endswith("\nsbldm train --config settings.json")
     private = override(tiny, {"data": {"kind": "folder", "root": tmp_path, "patient_regex": "(a)"}})
     assert reproduce(private).endswith("\nsbldm train --config settings.json --set data.root=...")
+
+
+def test_versions_stand_in_one_line() -> None:
+    facts = gather_facts({"version.a": "1", "revision": "r", "version.b": "2"})
+    assert facts == {"revision": "r", "packages": "a 1, b 2"}
