@@ -87,19 +87,22 @@ def first_rows(features, n):
     return FeatureSet(features.rows[:n], features.groups[:n], features.extractor)
 
 
-def compare(reference, undamaged, damaged, paired):
-    """Return for each metric: its value undamaged and damaged, and the interval of the difference."""
-    values = [evaluate_features(reference, each) for each in (undamaged, damaged)]
-    points = [{result.name: result.point for result in side} for side in values]
-    differences = compare_features(reference, damaged, undamaged, paired=paired)
-    found = {each.name: each for each in differences}
-    names = [f"{metric}_{reference.extractor}" for metric in METRICS]
-    return [(points[0][name], points[1][name], found[name]) for name in names]
+def find_values(reference, other):
+    """Return the six metrics of a set, by name."""
+    found = {result.name: result.point for result in evaluate_features(reference, other)}
+    return {metric: found[f"{metric}_{reference.extractor}"] for metric in METRICS}
 
 
-def write_cell(metric, floor, value, difference):
+def find_differences(reference, undamaged, damaged, paired):
+    """Return the six differences damaged - undamaged, by name."""
+    found = {each.name: each for each in compare_features(reference, damaged, undamaged, paired=paired)}
+    return {metric: found[f"{metric}_{reference.extractor}"] for metric in METRICS}
+
+
+def write_cell(metric, floor, difference):
     """FD as a multiple of the undamaged value, the others as the change; bold where noticed."""
-    text = {"fd": f"x{value / floor:.2f}", "kid": f"{1000 * (value - floor):+.2f}"}.get(metric, f"{value - floor:+.2f}")
+    ratio = 1 + difference.point / floor
+    text = {"fd": f"x{ratio:.2f}", "kid": f"{difference.point:+.3g}"}.get(metric, f"{difference.point:+.2f}")
     if difference.low is None or difference.low <= 0 <= difference.high:
         return text
     worse = difference.point > 0 if difference.direction == "lower" else difference.point < 0
@@ -109,7 +112,7 @@ def write_cell(metric, floor, value, difference):
 def tabulate(extractor, sizes, rows):
     print(f"\n### {extractor}\n")
     print(f"Each cell: n = {', '.join(map(str, sizes))} on each side.\n")
-    print("| damage | FD, ratio | KID x 1000, change | precision | recall | density | coverage |")
+    print("| damage | FD, ratio | KID, change | precision | recall | density | coverage |")
     print("|---|---|---|---|---|---|---|")
     for name, by_size in rows.items():
         cells = [" / ".join(cell[column] for cell in by_size) for column in range(len(METRICS))]
@@ -117,7 +120,7 @@ def tabulate(extractor, sizes, rows):
 
 
 def write_floor(values):
-    cells = [" / ".join(f"{each[column]:.3g}" for each in values) for column in range(len(METRICS))]
+    cells = [" / ".join(f"{each[metric]:.3g}" for each in values) for metric in METRICS]
     return f"| undamaged: the noise floor | {' | '.join(cells)} |"
 
 
@@ -141,17 +144,16 @@ def measure(name, options, reference, cases):
     extractor = build_extractor(name)
     real = extractor.extract(reference)
     features = [(label, extractor.extract(images), paired) for label, images, paired in cases]
-    undamaged, rows, floor = features[0][1], {}, []
+    undamaged, rows, floors = features[0][1], {}, []
     for n in options.sizes:
         sides = [first_rows(each, n) for each in (real, undamaged)]
-        results = evaluate_features(*sides)
-        floor.append([results[k].point * (1000 if k == 1 else 1) for k in range(len(METRICS))])
+        floors.append(find_values(*sides))
         for label, damaged, paired in features[1:]:
-            found = compare(*sides, first_rows(damaged, n), paired)
-            cells = [write_cell(metric, *each) for metric, each in zip(METRICS, found, strict=True)]
+            found = find_differences(*sides, first_rows(damaged, n), paired)
+            cells = [write_cell(metric, floors[-1][metric], found[metric]) for metric in METRICS]
             rows.setdefault(label, []).append(cells)
     tabulate(name, options.sizes, rows)
-    print(write_floor(floor))
+    print(write_floor(floors))
     summarize(options.sizes, rows)
 
 
