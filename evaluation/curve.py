@@ -96,7 +96,11 @@ def distance_curve(
     chosen = _halvings(real, generated) if sizes is None else sizes
     if not chosen or min(chosen) < 2:
         raise ValueError(f"sizes must be 2 images or more, but got {list(chosen)}")
-    lines = [_line(pair, chosen, repeats, seed) for pair in ((real, generated), floor) if pair]
+    pairs = [pair for pair in ((real, generated), floor) if pair]
+    fewest = min(len(side) for pair in pairs for side in pair)
+    if fewest < 2:
+        raise ValueError(f"a Frechet distance needs 2 rows on each side, but the smallest has {fewest}")
+    lines = [_line(pair, chosen, repeats, seed) for pair in pairs]
     return DistanceCurve(real.extractor, real.width, lines[0], lines[1] if floor else ())
 
 

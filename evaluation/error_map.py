@@ -43,8 +43,9 @@ def error_map(real: ImageSet, generated: ImageSet, *, worst: int = 4) -> ErrorMa
     check_paired(real, generated)
     if worst < 0:
         raise ValueError(f"worst must be at least 0, but got {worst=}")
-    first, second = real.images.mean(1), generated.images.mean(1)
-    errors = (real.images - generated.images).abs().mean(1)
+    real_values, generated_values = real.images.float(), generated.images.float()  # half precision has no quantile
+    first, second = real_values.mean(1), generated_values.mean(1)
+    errors = (real_values - generated_values).abs().mean(1)
     order = errors.mean((1, 2)).argsort(descending=True, stable=True)[:worst]
     return ErrorMap(
         mean=errors.mean(0),

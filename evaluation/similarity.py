@@ -3,6 +3,7 @@
 An `ImageSet` holds intensities in [0, 1], hence the data range 1.0; it is never read off the images.
 """
 
+import math
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -82,6 +83,7 @@ register(_describe("ssim", 1.0, -1.0, ssim))
 def psnr_scores(real: ImageSet, generated: ImageSet, *, mask: Mask = None, data_range: float = 1.0) -> Scores:
     """Return 10 log10(data_range^2 / mean squared error) of each pair, over the mask where one is given."""
     check_paired(real, generated)
+    check_data_range(data_range)
     squares = (real.images.double() - generated.images.double()).square().mean(1)
     error = mean_inside(squares, mask)
     return np.asarray((10 * torch.log10(data_range**2 / error)).cpu().numpy())
@@ -109,8 +111,7 @@ def local_terms(
     """Return both terms where the window fits, in float64, for float32 cancels."""
     if min(first.shape[-2:]) < WINDOW:
         raise ValueError(f"SSIM needs images of {WINDOW} pixels or more, but got {tuple(first.shape[-2:])}")
-    if not data_range > 0:
-        raise ValueError(f"data_range must be above 0, but got {data_range=}")
+    check_data_range(data_range)
     mean1, mean2 = _blur(first), _blur(second)
     variance1, variance2 = _blur(first**2) - mean1**2, _blur(second**2) - mean2**2
     covariance = _blur(first * second) - mean1 * mean2
@@ -119,6 +120,12 @@ def local_terms(
         luminance=(2 * mean1 * mean2 + c1) / (mean1**2 + mean2**2 + c1),
         contrast=(2 * covariance + c2) / (variance1 + variance2 + c2),
     )
+
+
+def check_data_range(data_range: float) -> None:
+    """Refuse a span of intensities that is none."""
+    if not 0 < data_range < math.inf:
+        raise ValueError(f"data_range must be above 0 and finite, but got {data_range=}")
 
 
 def _blur(images: Float64[Tensor, "n c h w"]) -> Float64[Tensor, "n c i j"]:
