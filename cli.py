@@ -40,6 +40,7 @@ Home = Annotated[Path, typer.Option("--mlruns", envvar="SBLDM_MLRUNS", help="Fol
 Uri = Annotated[str | None, typer.Option("--tracking-uri", envvar="MLFLOW_TRACKING_URI", help="MLflow server to use.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+Format = Annotated[str, typer.Option("--format", help="md, latex, csv or html.")]
 RunId = Annotated[str, typer.Argument(metavar="RUN_ID", help="Id of a run, or its unique beginning.")]
 HOME = Path("mlruns")
 
@@ -97,7 +98,7 @@ def train(
     run_id, result = follow(
         train_run(settings, name=name, cache=Cache(home / "cache"), store=_open(home, tracking_uri, must_exist=False))
     )
-    typer.echo(describe_result(run_id, result, as_json=as_json))
+    typer.echo(describe_result(run_id, result, None, as_json=as_json))
 
 
 @app.command()
@@ -125,25 +126,120 @@ def sample(
 
 @app.command()
 def evaluate(
-    run_id: RunId,
+    run_id: Annotated[str | None, typer.Argument(metavar="RUN_ID", help="Id of a run, or its beginning.")] = None,
+    generated: Annotated[
+        Path | None, typer.Option(help="Instead of a run: images of any generator (PNG, TIFF, npz, NIfTI).")
+    ] = None,
+    real: Annotated[
+        str | None, typer.Option(help="What they are held against: such a folder too, or a source such as phantom.")
+    ] = None,
+    values: Annotated[
+        str | None, typer.Option("--range", metavar="LOW,HIGH", help="Generated values that become 0 and 1.")
+    ] = None,
+    real_values: Annotated[
+        str | None, typer.Option("--real-range", metavar="LOW,HIGH", help="The same for real values.")
+    ] = None,
+    patient_regex: Annotated[
+        str, typer.Option(help="Its one group is the patient, in the path of a real file; else the folder is.")
+    ] = "",
+    out: Annotated[
+        Path | None, typer.Option(help="Where to copy the report, one HTML file that needs nothing else.")
+    ] = None,
+    preset: Preset = "quick",
     source: Data = None,
     changes: Set = None,
     as_json: Json = False,
     home: Home = HOME,
     tracking_uri: Uri = None,
 ) -> None:
-    """Measure a run's model on its test patients; the results go into the run as well."""
+    """Measure a run's model on its test patients, or any generator's images against real ones; write a report."""
     from search.cache import Cache
-    from search.compose import pairs, source_changes
-    from search.inspect import describe_result
+    from search.inspect import describe_outside, describe_result, keep_report
     from search.progress import follow
+
+    if (generated is None) == (run_id is None) or (generated is None) != (real is None):
+        raise typer.BadParameter("give RUN_ID, or --generated with --real")
+    cache = Cache(home / "cache")
+    if generated is not None and real is not None:
+        from search.compose import compose
+        from search.outside import evaluate_outside, reading
+        from search.provenance import environment
+
+        outside = follow(
+            evaluate_outside(
+                generated,
+                real,
+                config=compose(preset, None, source, changes),
+                cache=cache,
+                generated_reading=reading(values),
+                real_reading=reading(real_values, patient_regex),
+                facts=environment(),
+            )
+        )
+        page = keep_report(outside.files.page, out or Path("report.html"))
+        typer.echo(describe_outside(outside, page, as_json=as_json))
+        return
+    from search.compose import pairs, source_changes
     from search.runs import evaluate_run, open_run
 
-    cache, store = Cache(home / "cache"), _open(home, tracking_uri)
+    store = _open(home, tracking_uri)
     moved = source_changes(source) if source else {}
-    run = open_run(run_id, cache=cache, store=store, changes=moved | pairs(changes))
+    run = open_run(str(run_id), cache=cache, store=store, changes=moved | pairs(changes))
     result = follow(evaluate_run(run, cache=cache, store=store))
-    typer.echo(describe_result(run.record.run_id, result, as_json=as_json))
+    copied = keep_report(result.files["report"][0], out) if out else None
+    typer.echo(describe_result(run.record.run_id, result, copied, as_json=as_json))
+
+
+@app.command()
+def compare(
+    runs: Annotated[
+        list[str], typer.Argument(metavar="RUN_A RUN_B ...", help="Ids of runs; the first is the baseline.")
+    ],
+    level: Annotated[float | None, typer.Option(help="Confidence; the baseline's own by default.")] = None,
+    form: Format = "md",
+    changes: Set = None,
+    as_json: Json = False,
+    home: Home = HOME,
+    tracking_uri: Uri = None,
+) -> None:
+    """Say which run is better, by how much, and where the data cannot tell; p-values hold for the whole table."""
+    from search.cache import Cache
+    from search.comparison import compare_runs
+    from search.compose import pairs
+    from search.inspect import describe_findings
+    from search.progress import follow
+
+    cache, store = Cache(home / "cache"), _open(home, tracking_uri)
+    found = follow(compare_runs(runs, cache=cache, store=store, level=level, changes=pairs(changes)))
+    typer.echo(json.dumps(found.to_json(), indent=2) if as_json else describe_findings(found, form), nl=as_json)
+
+
+@app.command()
+def power(
+    runs: Annotated[list[str], typer.Argument(metavar="RUN ...", help="Runs of one setting, or of two, at any seeds.")],
+    difference: Annotated[float | None, typer.Option(help="The difference that is to be found.")] = None,
+    patients: Annotated[int | None, typer.Option(min=2, help="Real test patients planned; as now by default.")] = None,
+    samples: Annotated[int | None, typer.Option(min=2, help="Generated samples planned.")] = None,
+    seeds: Annotated[int | None, typer.Option(min=1, help="Trainings per setting planned.")] = None,
+    metric: Annotated[str | None, typer.Option(help="Distance to plan for: fd, population_fd or kid.")] = None,
+    chance: Annotated[float, typer.Option(min=0.5, max=0.999, help="Of finding a difference that is there.")] = 0.8,
+    form: Format = "md",
+    as_json: Json = False,
+    home: Home = HOME,
+    tracking_uri: Uri = None,
+) -> None:
+    """Plan an experiment: which difference these counts resolve, and how many would resolve a given one."""
+    from search.cache import Cache
+    from search.inspect import describe_findings
+    from search.planning import PlannedCounts, power_of_runs
+    from search.progress import follow
+
+    cache, store = Cache(home / "cache"), _open(home, tracking_uri)
+    counts = PlannedCounts(patients, samples, seeds)
+    found = follow(
+        power_of_runs(runs, cache=cache, store=store, wanted=difference, power=chance, counts=counts, metric=metric)
+    )
+    typer.echo(json.dumps(found.to_json(), indent=2) if as_json else describe_findings(found, form), nl=as_json)
 
 
 @app.command()
@@ -196,7 +292,7 @@ def studies(as_json: Json = False) -> None:
 @app.command()
 def table(
     study: Annotated[str, typer.Argument(help="Which study.")],
-    form: Annotated[str, typer.Option("--format", help="md, latex, csv or html.")] = "md",
+    form: Format = "md",
     name: Annotated[str | None, typer.Option(help="Name of the instance, if it was given one.")] = None,
     home: Home = HOME,
     tracking_uri: Uri = None,

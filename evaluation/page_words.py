@@ -28,6 +28,7 @@ NAMES = {
     "coverage": "Coverage",
     "psnr": "PSNR, dB",
     "ssim": "SSIM",
+    "ms_ssim": "MS-SSIM",
     "pd": "Perceptual distance",
     "lpips": "LPIPS",
     "copies": "Share of likely copies",

@@ -13,8 +13,22 @@ from evaluation.intervals import check_level, number_groups, symmetric_interval
 from evaluation.metric import Metric, register
 from evaluation.types import FeatureSet, MetricResult, check_pair, counts
 
-WHOLE, HALF = 0.8, 0.25  # effective rows per feature from which SFD, SC-FD cover: `benchmarks/coverage.py`
 FEWEST_PATIENTS = 16
+
+
+@dataclass(frozen=True)
+class Ground:
+    """How many effective rows an estimator needs: a share of the features, and never fewer than so many."""
+
+    share: float
+    fewest: int
+
+    def rows(self, width: int) -> float:
+        """Return the least effective rows at a width."""
+        return max(self.share * width, float(self.fewest))
+
+
+NEEDS = {"SFD": Ground(0.8, 30), "SC-FD": Ground(0.25, 80)}  # where both cover in `benchmarks/coverage.py`
 
 
 @dataclass(frozen=True)
@@ -36,8 +50,8 @@ class Estimator:
 def population_distance(real: FeatureSet, generated: FeatureSet, *, level: float = 0.95, seed: int = 0) -> MetricResult:
     """Estimate the Frechet distance of the two populations, free of the bias that small n adds.
 
-    SFD where the smaller side has at least 0.8 d effective rows, SC-FD from 0.25 d; below that no
-    interval tried covers, so the value is NaN and `interval` says why: report the kernel distance.
+    SFD where the smaller side has at least 0.8 d effective rows, SC-FD from 0.25 d (see `NEEDS`); below
+    that no interval tried covers, so the value is NaN and `interval` says why: report the kernel distance.
     May be negative where the populations agree.
     """
     check_pair(real, generated)
@@ -83,13 +97,13 @@ def choose_estimator(*sets: FeatureSet) -> Estimator:
     if patients < FEWEST_PATIENTS:
         return Estimator(None, f"{patients} patients are fewer than {FEWEST_PATIENTS}; see the kernel distance")
     rows, width = min(effective_rows(each) for each in sets), sets[0].width
-    if rows >= WHOLE * width:
-        return Estimator("SFD", None)
-    if rows >= HALF * width:
-        return Estimator("SC-FD", None)
-    return Estimator(
-        None, f"{rows:.0f} effective rows are fewer than {HALF:g} x {width} features; see the kernel distance"
-    )
+    needed = {name: ground.rows(width) for name, ground in NEEDS.items()}
+    for name, least in needed.items():
+        if rows >= least:
+            return Estimator(name, None)
+    least = min(needed.values())
+    words = f"{rows:.0f} effective rows are fewer than the {least:.0f} that {width} features need"
+    return Estimator(None, f"{words}; see the kernel distance")
 
 
 def effective_rows(features: FeatureSet) -> float:

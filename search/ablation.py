@@ -1,13 +1,13 @@
 """The table of a study, from nothing but what the tracker holds."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from evaluation import METRICS, MetricResult, Table, describe_results, format_interval
+from evaluation import METRICS, MetricResult, Table, describe_results, format_interval, rank_agreement
 from evaluation.intervals import StandardError, combine_errors, symmetric_interval
 from evaluation.report import ARROWS
 from sbldm.errors import RunError
@@ -47,6 +47,8 @@ class AblationTable:
     rows: tuple[Row, ...]
     yardsticks: dict[str, MetricResult]
     reconstruction: tuple[MetricResult, ...]
+    agreement: str
+    """Whether a second extractor orders the settings alike, in words."""
 
     def table(self) -> Table:
         """Return the words that are printed."""
@@ -80,6 +82,7 @@ class AblationTable:
             " The last column is the mean difference to the baseline over shared seeds; its interval treats the two"
             " sampling errors as independent, which is cautious, since both are compared with the same real slices."
             " A distance at this n is biased upwards alike in all rows: compare rows, not tables."
+            f"{' ' if self.agreement else ''}{self.agreement}"
         )
 
 
@@ -103,7 +106,20 @@ def tabulate(study: Study, name: str, store: MlflowStore) -> AblationTable:
     base = by_cell.get(study.baseline, [])
     rows = tuple(_row(label, pairs, base) for label, pairs in by_cell.items() if pairs)
     rebuilt = tuple(each for key, each in runs[0][1].items() if key.startswith("reconstruction/") and "/fd_" not in key)
-    return AblationTable(name, study.question, study.baseline, rows, _yardsticks(runs[0][1]), rebuilt)
+    agreement = _agreement({label: pairs for label, pairs in by_cell.items() if pairs})
+    return AblationTable(name, study.question, study.baseline, rows, _yardsticks(runs[0][1]), rebuilt, agreement)
+
+
+def _agreement(by_cell: Mapping[str, Runs]) -> str:
+    """Say whether two extractors order the settings alike by their Frechet distance; nothing with one extractor."""
+    keys = [key for key in next(iter(by_cell.values()))[0][1] if key.startswith("eval/fd_")]
+    if len(keys) < 2:
+        return ""
+    found = {
+        label: {key.removeprefix("eval/fd_"): over_seeds([results[key] for _, results in pairs]) for key in keys}
+        for label, pairs in by_cell.items()
+    }
+    return rank_agreement(found, *(key.removeprefix("eval/fd_") for key in keys)).words
 
 
 def _row(label: str, pairs: Runs, base: Runs) -> Row:

@@ -1,20 +1,22 @@
-"""What stands beside a distance, for one number misleads: a second extractor, diversity, and the search for copies."""
+"""What stands beside a distance, for one number misleads: a second extractor, diversity, copies, early stops."""
 
 from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
 
-from evaluation import ImageSet, MetricResult, diversity, stand_alone
+from evaluation import ImageSet, MetricResult, diversity, perceptual_distance, stand_alone
 from sbldm.data import PreparedData
+from sbldm.diffusion.samplers import Adaptive
 from sbldm.files import read_json, write_json
 from sbldm.spec import digest_of
 from search.audit import audit_stage
 from search.cache import Cache, Entry
 from search.config import ExperimentConfig
+from search.early_stop_pairs import MEASURES, StoppedPairs, compare_early_stops, name_numbers, name_results
 from search.events import Event
 from search.measure import Judge, to_images
 from search.sampling import Samples
-from search.stages import cached
+from search.stages import Trained, cached
 
 FILE = "diversity.json"
 FEWEST = 3  # patients of which two may be drawn with one left out
@@ -22,15 +24,15 @@ FEWEST = 3  # patients of which two may be drawn with one left out
 
 @dataclass(frozen=True)
 class Companions:
-    """Results under their tracked names, pictures of suspicious pairs, and constraints a search may keep."""
+    """Results and numbers under their tracked names, pictures of suspicious pairs, constraints a search may keep."""
 
     results: dict[str, MetricResult]
+    numbers: dict[str, float]
     pictures: dict[str, Path]
-    constraints: dict[str, float]
 
 
 def measure_companions(
-    config: ExperimentConfig, data: PreparedData, samples: Samples, judge: Judge, cache: Cache
+    config: ExperimentConfig, data: PreparedData, trained: Trained, samples: Samples, judge: Judge, cache: Cache
 ) -> Generator[Event, None, Companions]:
     """Return what else is to be known of these samples."""
     results: dict[str, MetricResult] = {}
@@ -41,7 +43,37 @@ def measure_companions(
         results |= {f"eval/{result.name}": result for result in measured}
     results |= yield from _diversity(config, data, samples, cache)
     audited = yield from audit_stage(config, data, samples, judge, cache)
-    return Companions(results | audited.results, audited.pictures, audited.constraints)
+    stopped = yield from _early_stops(config, trained, cache)
+    return Companions(
+        results=results | audited.results | name_results(stopped),
+        numbers=name_numbers(stopped)
+        | {f"constraint/copies_{space}": value for space, value in audited.constraints.items()},
+        pictures=audited.pictures,
+    )
+
+
+def _early_stops(
+    config: ExperimentConfig, trained: Trained, cache: Cache
+) -> Generator[Event, None, tuple[StoppedPairs, ...]]:
+    """Compare samples that stop early with what they would have become; nothing where none stops early."""
+    if not isinstance(config.sampler, Adaptive):
+        return ()
+    seen = (perceptual_distance,) if config.evaluation.extractor == "lite0" else ()
+    return (
+        yield from compare_early_stops(
+            trained.model,
+            trained.digest,
+            sampler=config.sampler,
+            count=config.evaluation.samples,
+            seed=config.seed,
+            batch=config.evaluation.batch,
+            cache=cache,
+            thresholds=(config.sampler.threshold,),
+            measures=(*MEASURES, *seen),
+            level=config.evaluation.level,
+            device=config.device,
+        )
+    )
 
 
 def _diversity(

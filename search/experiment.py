@@ -43,13 +43,12 @@ def evaluate_model(
     measured = yield from judge.generated(real, samples.images)
     rebuilt = yield from rebuild(config, data, trained, judge, cache)
     chance = yield from _chance(config, data, trained, judge, real, cache)
-    beside = yield from measure_companions(config, data, samples, judge, cache)
+    beside = yield from measure_companions(config, data, trained, samples, judge, cache)
     named = {f"eval/{result.name}": result for result in measured}
     pictures = yield from draw_pictures(config, data, samples, trained, cache)
-    constraints = {f"constraint/copies_{space}": value for space, value in beside.constraints.items()}
     result = ExperimentResult(
         results=named | rebuilt | {f"untrained/{chance.name}": chance} | beside.results,
-        numbers=_numbers(config, trained, samples) | constraints,
+        numbers=_numbers(config, trained, samples) | beside.numbers,
         digests={
             "data": data.digest,
             "split": data.split_digest,

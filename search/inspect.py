@@ -5,13 +5,24 @@ import json
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
-from evaluation import Table, draw_grid, format_interval, stand_alone, to_csv, to_html, to_latex, to_markdown
+from evaluation import (
+    MetricResult,
+    Table,
+    draw_grid,
+    format_interval,
+    stand_alone,
+    to_csv,
+    to_html,
+    to_latex,
+    to_markdown,
+)
 from sbldm.data import SliceSet, contact_sheet
 from sbldm.errors import ConfigError
 from sbldm.files import atomic_write
 from search.events import ExperimentResult
+from search.outside import OutsideResult
 from search.sampling import Samples
 from search.studies import STUDIES
 from search.tracking import RunRecord
@@ -19,6 +30,18 @@ from search.tracking import RunRecord
 FORMATS: dict[str, Callable[[Table], str]] = {"md": to_markdown, "latex": to_latex, "csv": to_csv, "html": to_html}
 
 ZOOM = 2
+
+
+class Findings(Protocol):
+    """What can be said in sentences, and proven by a table."""
+
+    def sentences(self) -> tuple[str, ...]:
+        """Return what is found."""
+        ...
+
+    def table(self) -> Table:
+        """Return the numbers behind it."""
+        ...
 
 
 def find_format(form: str) -> Callable[[Table], str]:
@@ -41,13 +64,41 @@ def describe(summary: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def describe_result(run_id: str, result: ExperimentResult, *, as_json: bool) -> str:
-    """Return every number with its interval, and where the pictures lie: for people, or as one JSON document."""
+def describe_result(run_id: str, result: ExperimentResult, page: Path | None, *, as_json: bool) -> str:
+    """Return every number with its interval, and where the files lie: for people, or as one JSON document."""
+    report = page or next(iter(result.files.get("report", ())), None)
     if as_json:
-        numbers = {name: each.to_json() for name, each in result.results.items()}
-        return json.dumps({"run_id": run_id, "results": numbers, "numbers": result.numbers}, indent=2)
-    lines = [f"run {run_id}", *(f"  {name:32} {format_interval(each)}" for name, each in result.results.items())]
-    return "\n".join([*lines, *(f"  {name}: {path}" for name, path in result.pictures.items())])
+        numbers = {"results": _to_json(result.results), "numbers": result.numbers}
+        return json.dumps({"run_id": run_id, **numbers, "report": report and str(report)}, indent=2)
+    files = {"report": report} if report else {}
+    lines = [f"  {name}: {path}" for name, path in (result.pictures | files).items()]
+    return "\n".join([f"run {run_id}", *_lines(result.results), *lines])
+
+
+def describe_outside(result: OutsideResult, page: Path, *, as_json: bool) -> str:
+    """Return every number of images that another generator left, and where the report lies."""
+    if as_json:
+        return json.dumps({"results": _to_json(result.results), "report": str(page)}, indent=2)
+    return "\n".join([*_lines(result.results), f"  report: {page}"])
+
+
+def describe_findings(found: Findings, form: str) -> str:
+    """Return the sentences that a reviewer wants above the table that proves them."""
+    return "\n".join(found.sentences()) + "\n\n" + find_format(form)(found.table())
+
+
+def keep_report(page: Path, target: Path) -> Path:
+    """Copy a report out of the cache."""
+    atomic_write(target, page.read_bytes())
+    return target
+
+
+def _lines(results: Mapping[str, MetricResult]) -> list[str]:
+    return [f"  {name:36} {format_interval(each)}" for name, each in results.items()]
+
+
+def _to_json(results: Mapping[str, MetricResult]) -> dict[str, Any]:
+    return {name: each.to_json() for name, each in results.items()}
 
 
 def describe_studies(*, as_json: bool) -> str:

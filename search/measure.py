@@ -93,7 +93,7 @@ class Judge:
 
     def floor(self, train: SliceSet, real: FeatureSet) -> Generator[Event, None, MetricResult]:
         """Return the distance between other real patients and the real test patients, at no more slices than these."""
-        features = yield from self.features(to_images(_whole_patients(train, len(real))))
+        features = yield from self.features(to_images(whole_patients(train, len(real))))
         return noise_floor(features, real, level=self.spec.level)[0]
 
     def reconstructions(self, truth: ImageSet, rebuilt: ImageSet) -> tuple[MetricResult, ...]:
@@ -122,7 +122,7 @@ def reconstruct(codec: LatentCodec, slices: SliceSet) -> ImageSet:
     return ImageSet(((torch.cat(parts) + 1) / 2).clamp(0, 1), slices.subjects)
 
 
-def _whole_patients(slices: SliceSet, most: int) -> SliceSet:
+def whole_patients(slices: SliceSet, most: int) -> SliceSet:
     """Return the first patients whose slices together are at most so many, but two patients at least."""
     counts = torch.bincount(slices.subjects)
     kept = max(2, int((counts.cumsum(0) <= most).sum()))

@@ -1,7 +1,7 @@
 """How many patients, samples and seeds a comparison of two settings needs, judged by runs that are there."""
 
 from collections.abc import Generator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,19 @@ from search.events import Event
 from search.gather import Gathered, gather, open_runs
 from search.runs import OpenedRun
 from search.tracking import MlflowStore
+
+
+@dataclass(frozen=True)
+class PlannedCounts:
+    """Counts of an experiment to come; None is as many as now."""
+
+    patients: int | None = None
+    samples: int | None = None
+    seeds: int | None = None
+
+    def over(self, now: Budget) -> Budget:
+        """Return the counts of now with those that are planned."""
+        return replace(now, **{name: count for name, count in asdict(self).items() if count is not None})
 
 
 @dataclass(frozen=True)
@@ -66,7 +79,7 @@ def power_of_runs(
     wanted: float | None = None,
     level: float | None = None,
     power: float = 0.8,
-    budget: Budget | None = None,
+    counts: PlannedCounts | None = None,
     metric: str | None = None,
     choose: Choose = choose_distances,
     changes: Mapping[str, Any] | None = None,
@@ -80,7 +93,7 @@ def power_of_runs(
         wanted: the difference to be resolved.
         level: confidence; the first run's own by default.
         power: the chance to find a difference that is there.
-        budget: other counts than those of the runs.
+        counts: other counts than those of the runs.
         metric: the distance to plan for; by default the first of those allowed.
         choose: says of the reference and all generated sets which distances they allow.
         changes: settings to change in all runs.
@@ -105,7 +118,7 @@ def power_of_runs(
         variances=joined,
         plan=plan(
             joined,
-            budget or Budget(gathered.real.patients, samples, len(seen)),
+            (counts or PlannedCounts()).over(Budget(gathered.real.patients, samples, len(seen))),
             wanted=wanted,
             level=opened[0].config.evaluation.level if level is None else level,
             power=power,

@@ -13,7 +13,7 @@ from sbldm.spec import digest_of
 from search.cache import Cache, Entry
 from search.config import PRIVATE, ExperimentConfig, flatten
 from search.events import Event, ExperimentResult
-from search.measure import Judge, _whole_patients, to_images
+from search.measure import Judge, to_images, whole_patients
 from search.sampling import read_samples
 from search.stages import cached, data_stage, recall_data
 
@@ -22,7 +22,7 @@ CURVE, DRAWING = "curve.json", "curve.png"
 CAPTIONS = {
     "samples": "The first generated slices, none left out.",
     "error": "Where reconstructions of unseen patients err: absolute error per pixel, gray from 0 to 1.",
-    "copies_pixels": "The samples most like a training slice by pixels, each with the slice nearest to it.",
+    "copies_pixel": "The samples most like a training slice by pixels, each with the slice nearest to it.",
     "copies_lite0": "The samples most like a training slice by features, each with the slice nearest to it.",
 }
 CURVE_CAPTION = (
@@ -109,7 +109,7 @@ def _curve(config: ExperimentConfig, result: ExperimentResult, cache: Cache) -> 
     def build(entry: Entry) -> Generator[Event, None, dict[str, float]]:
         judge, data = Judge(config.evaluation, cache), (yield from _data(config, result, cache))
         real = yield from judge.features(to_images(data.test))
-        other = yield from judge.features(to_images(_whole_patients(data.train, len(real))))
+        other = yield from judge.features(to_images(whole_patients(data.train, len(real))))
         generated = yield from judge.features(stand_alone(read_samples(result.samples)[0]))
         curve = distance_curve(real, generated, floor=(other, real))
         write_json(entry.directory / CURVE, curve.to_json())

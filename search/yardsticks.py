@@ -52,7 +52,8 @@ def draw_pictures(
         draw_grid(stand_alone(samples.images[:GRID]), entry.directory / names["samples"], title="Generated slices")
         truth, rebuilt = to_images(data.test), reconstruct(trained.model.codec, data.test)
         errors = error_map(truth, rebuilt, worst=WORST if show_real else 0)
-        draw_error_map(errors, entry.directory / names["error"], title="Reconstruction error, test patients")
+        path = entry.directory / names["error"]
+        draw_error_map(errors, path, title="Reconstruction error, test patients", sides=("real", "reconstruction"))
         return {}
 
     digest = digest_of([samples.path.parent.name, trained.digest, show_real])

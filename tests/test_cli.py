@@ -8,7 +8,9 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 import cli
 from sbldm.errors import (
@@ -68,7 +70,8 @@ def told() -> dict[str, dict[str, str]]:
 
 
 def test_there_are_the_commands_that_the_tests_below_know() -> None:
-    assert COMMANDS == ["data", "evaluate", "runs", "sample", "search", "studies", "table", "train", "ui"]
+    commands = ["compare", "data", "evaluate", "power", "runs", "sample", "search", "studies", "table", "train", "ui"]
+    assert commands == COMMANDS
 
 
 @pytest.mark.parametrize("command", ["", *COMMANDS])
@@ -101,6 +104,17 @@ def test_the_overview_names_every_command(told: dict[str, dict[str, str]]) -> No
         (["sample", "abc"], 4, ("no runs are tracked here yet",)),
         (["evaluate", "abc"], 4, ("no runs are tracked here yet",)),
         (["table", "gamma", "--mlruns", "elsewhere"], 4, ("elsewhere", "no runs are tracked here yet")),
+        (["evaluate"], 2, ("give RUN_ID, or --generated with --real",)),
+        (["evaluate", "abc", "--generated", "x", "--real", "y"], 2, ("give RUN_ID, or --generated with --real",)),
+        (["evaluate", "--generated", "x"], 2, ("give RUN_ID, or --generated with --real",)),
+        (["evaluate", "--generated", "x", "--real", "y", "--range", "0"], 2, ("two numbers LOW,HIGH", "'0'")),
+        (["evaluate", "--generated", "x", "--real", "phantom"], 3, ("x:",)),
+        (["compare", "a", "b"], 4, ("no runs are tracked here yet",)),
+        (["compare"], 2, ("RUN_A",)),
+        (["power", "a"], 4, ("no runs are tracked here yet",)),
+        (["power", "a", "--chance", "2"], 2, ("--chance",)),
+        (["train", "--dry-run", "--set", "evaluation.extractor=lite"], 2, ("clip-", "did you mean 'lite0'")),
+        (["train", "--dry-run", "--set", "evaluation.companion=lite0"], 2, ("another extractor", "'lite0' twice")),
         (["train", "--stepz", "3"], 2, ("--stepz",)),
         (["search"], 2, ("--study",)),
         (["sample", "abc", "--count", "0"], 2, ("--count", "greater than or equal to 1")),
@@ -243,3 +257,22 @@ def test_a_killed_training_goes_on_and_is_told_as_json(tmp_path: Path) -> None:
     assert second.returncode == 0, err
     assert "autoencoder: ready in the cache" in err
     assert json.loads(out)["results"]["eval/fd_lite0"]["n"]["generated"] == 12
+
+
+@pytest.mark.slow  # real features of a few images
+def test_images_of_any_generator_are_measured_without_a_run(run: Run, tmp_path: Path) -> None:
+    noise = np.random.default_rng(0)
+    for name, spread in (("real", 20), ("made", 60)):
+        for index in range(12):
+            folder = tmp_path / name / f"patient{index // 2}"
+            folder.mkdir(parents=True, exist_ok=True)
+            values = (128 + spread * noise.standard_normal((32, 32))).clip(0, 255).astype(np.uint8)
+            Image.fromarray(values).save(folder / f"{index}.png")
+    code, out, err = run("evaluate", "--generated", "made", "--real", "real", "--json")
+    assert code == 0, err
+    told = json.loads(out)
+    assert told["results"]["eval/fd_lite0"]["point"] > told["results"]["floor/fd_lite0"]["point"]
+    assert told["results"]["eval/fd_lite0"]["n"]["real_patients"] == 6
+    page = (tmp_path / told["report"]).read_text()
+    assert page.startswith("<!DOCTYPE html>")
+    assert str(tmp_path) not in page

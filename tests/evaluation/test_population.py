@@ -110,11 +110,16 @@ def test_effective_rows_are_rows_where_patients_have_one_and_fewer_where_they_ha
     assert crowded == pytest.approx(240 / (1 + 5 * 0.7), rel=0.1), "Kish: n / (1 + (m - 1) ICC)"
 
 
-@pytest.mark.parametrize("n, per_patient, name", [(60, 1, "SFD"), (18, 1, "SC-FD"), (120, 6, "SFD")])
+@pytest.mark.parametrize("n, per_patient, name", [(60, 1, "SFD"), (30, 1, "SFD"), (120, 4, "SFD")])
 def test_the_estimator_follows_the_effective_rows(n, per_patient, name):
     result = population_distance(*draw(1, n, per_patient=per_patient))
     assert result.interval.startswith(f"{name} of the populations")
     assert result.low < result.point < result.high
+
+
+def test_half_the_spectrum_calls_for_the_contrast():
+    wide = [FeatureSet(np.random.default_rng(seed).standard_normal((90, 150)), np.arange(90), "toy") for seed in (0, 1)]
+    assert population_distance(*wide).interval.startswith("SC-FD of the populations")
 
 
 def test_below_the_limit_the_value_is_withheld_and_the_reason_said():
@@ -123,7 +128,10 @@ def test_below_the_limit_the_value_is_withheld_and_the_reason_said():
     assert np.isnan(result.point)
     assert result.low is None
     assert result.high is None
-    assert result.interval == "refused: 40 effective rows are fewer than 0.25 x 200 features; see the kernel distance"
+    assert (
+        result.interval
+        == "refused: 40 effective rows are fewer than the 80 that 200 features need; see the kernel distance"
+    )
     with pytest.raises(ValueError, match=r"no estimator .* covers here: 40 effective rows"):
         choose_estimator(*wide).influence(*wide)
 

@@ -146,6 +146,24 @@ def test_a_verdict_follows_the_interval_of_the_difference(
     assert base.costs["cost/train_seconds"] == 10.5
 
 
+def test_a_second_extractor_that_orders_otherwise_is_named(store: MlflowStore, mixing: Study) -> None:
+    for label, (first, second) in {"cutmix.probability=0": (100.0, 9.0), "cutmix.probability=1": (50.0, 90.0)}.items():
+        tags = {"sbldm.study": "two-eyes", "sbldm.cell": label, "sbldm.seed": "0"}
+        tracker = store.tracker(store.start(label, kind="trial", tags=tags))
+        for cost in ("schedule/alpha_bar_T", "cost/train_seconds", "cost/seconds_per_image", "cost/network_calls"):
+            tracker.log(Scalar(cost, 1.0))
+        other = distance(second, 1.0, name="fd_other", extractor="other")
+        results = {"eval/fd_fake": distance(first, 1.0), "eval/fd_other": other}
+        tracker.log(Document("results.json", {key: each.to_json() for key, each in results.items()}))
+        tracker.finish("FINISHED")
+    ablation = tabulate(mixing, "two-eyes", store)
+    assert list(ablation.rows[0].results) == ["fd_fake"], "the table shows one extractor"
+    assert ablation.agreement
+    assert ablation.agreement in ablation.table().caption
+    assert "fake" in ablation.agreement
+    assert "other" in ablation.agreement
+
+
 def test_trials_without_a_baseline_have_no_verdict(store: MlflowStore, mixing: Study) -> None:
     track(store, mixing, "no-base", {"cutmix.probability=1": [100.0]})
     (row,) = tabulate(mixing, "no-base", store).rows

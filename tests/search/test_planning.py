@@ -12,7 +12,7 @@ from search.cache import Cache
 from search.comparison import compare_runs
 from search.config import ExperimentConfig, override
 from search.gather import gather
-from search.planning import power_of_runs
+from search.planning import PlannedCounts, power_of_runs
 from search.runner import TrialFinished
 from search.runs import OpenedRun, open_run, train_run
 from search.tracking import MlflowStore
@@ -92,7 +92,7 @@ def test_a_budget_of_ones_own_is_planned_with(
     opened: list[OpenedRun], cache: Cache, store: MlflowStore, follow: Follow
 ) -> None:
     _, now = follow(power_of_runs(opened, cache=cache, store=store))
-    _, more = follow(power_of_runs(opened, cache=cache, store=store, budget=Budget(40, 1200)))
+    _, more = follow(power_of_runs(opened, cache=cache, store=store, counts=PlannedCounts(patients=40, samples=1200)))
     assert more.plan.resolvable < 0.4 * now.plan.resolvable
     record = json.loads(json.dumps(more.to_json(), allow_nan=False))
     assert record["plan"]["budget"] == {"patients": 40, "samples": 1200, "seeds": 1}

@@ -99,7 +99,7 @@ def test_another_picture_or_fact_makes_another_page(
     files: ReportFiles, tiny: ExperimentConfig, result: ExperimentResult, cache: Cache, follow: Follow, tmp_path: Path
 ) -> None:
     Image.new("L", (3, 3), 77).save(tmp_path / "nearest.png")
-    more = dataclasses.replace(result, pictures=result.pictures | {"copies_pixels": tmp_path / "nearest.png"})
+    more = dataclasses.replace(result, pictures=result.pictures | {"copies_pixel": tmp_path / "nearest.png"})
     other = follow(report_stage(tiny, more, cache, facts={"torch": "9.8.7"}))[1]
     assert other.page != files.page
     assert "most like a training slice" in other.page.read_text(encoding="utf-8")
