@@ -39,15 +39,14 @@ OPTIONS = {
 LARGEST_BOOTSTRAP, FEWER_TRIALS = 300, 40
 # law, n on both sides, features, slices per patient
 CELLS = [
+    *(("gaussian", n, d, 1) for n, d in ((30, 32), (50, 64), (100, 64), (300, 64), (1000, 64), (100, 256), (200, 256))),
+    *(("gaussian", n, d, 1) for n, d in ((500, 256), (60, 512), (130, 512), (200, 512), (500, 512), (1000, 512))),
+    *(("gaussian", n, d, 1) for n, d in ((1000, 1280), (200, 2048), (600, 2048), (2000, 2048))),
     *(
-        ("gaussian", n, d, 1)
-        for n, d in ((50, 64), (100, 64), (300, 64), (1000, 64), (100, 256), (200, 256), (500, 256))
+        (law, n, d, 1)
+        for law in ("heavy", "exponential", "collapsed")
+        for n, d in ((30, 32), (50, 64), (100, 64), (300, 64), (80, 256), (200, 512), (500, 512), (600, 2048))
     ),
-    *(("gaussian", n, d, 1) for n, d in ((60, 512), (130, 512), (200, 512), (500, 512), (1000, 512), (1000, 1280))),
-    *(("gaussian", n, d, 1) for n, d in ((200, 2048), (600, 2048), (2000, 2048))),
-    *(("heavy", n, d, 1) for n, d in ((50, 64), (100, 64), (300, 64), (200, 512), (500, 512), (600, 2048))),
-    *(("exponential", n, d, 1) for n, d in ((50, 64), (100, 64), (300, 64), (200, 512), (500, 512), (600, 2048))),
-    *(("collapsed", n, d, 1) for n, d in ((50, 64), (100, 64), (300, 64), (200, 512), (500, 512), (600, 2048))),
     *(("null", n, d, 1) for n, d in ((100, 64), (200, 512), (500, 512))),
     *(("gaussian", n, d, m) for n, d, m in ((200, 64, 5), (400, 64, 10), (500, 256, 5), (500, 512, 5), (400, 256, 10))),
     *(("heavy", n, d, m) for n, d, m in ((200, 64, 5), (400, 64, 10), (500, 256, 5))),
@@ -114,7 +113,8 @@ def judge(results, truth):
     covers = np.mean([each.low <= truth <= each.high for each in spoken])
     errors = np.mean([(each.high - each.low) / 3.92 for each in spoken])
     verdict = "FAILS" if covers < LOW - 2 * spread(len(spoken)) else "wide" if covers > HIGH else "holds"
-    return f"{truth:.4f} | {points.mean():.4f} | {points.std(ddof=1):.4f} | {errors:.4f} | {covers:.2f}", verdict
+    numbers = (truth, points.mean(), points.std(ddof=1), errors)
+    return " | ".join([*(f"{number:.3g}" for number in numbers), f"{covers:.2f}"]), verdict
 
 
 def spread(trials):
