@@ -1,4 +1,26 @@
-"""Metrics of small sets of medical images: tensors in, numbers with intervals out."""
+"""Metrics of small sets of medical images: tensors in, numbers with intervals out.
+
+Every function is pure: it reads no file, needs no model and gives the same number for the same input.
+Rows carry the number of their patient, and every interval counts patients.
+
+>>> import numpy as np
+>>> rng = np.random.default_rng(0)
+>>> real = FeatureSet(rng.standard_normal((120, 8)), np.arange(120) // 3, "toy")  # 40 patients of 3 slices
+>>> generated = FeatureSet(rng.standard_normal((100, 8)) + 0.5, np.arange(100), "toy")
+>>> for result in evaluate_features(real, generated):
+...     print(f"{result.name:18} {format_interval(result)}")
+fd_toy             2.74 [1.85, 3.64]
+population_fd_toy  2.21 [1.33, 3.10]
+kid_toy            1.27 [0.74, 1.80]
+precision_toy      0.830 [0.743, 0.892]
+recall_toy         0.850 [0.770, 0.906]
+density_toy        0.63 [0.48, 0.78]
+coverage_toy       0.775 [0.690, 0.842]
+>>> better = FeatureSet(rng.standard_normal((100, 8)), np.arange(100), "toy")
+>>> found = compare_features(real, better, generated, paired=False, labels=("B", "A"))
+>>> print(judge(adjust(found)).split(";")[0])
+B is better than A by 1.31 [0.77, 1.85] kid_toy (p < 0.001 after Holm)
+"""
 
 from evaluation.agreement import Agreement, rank_agreement
 from evaluation.compare import compare_features, compare_influences, compare_scores

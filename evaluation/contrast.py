@@ -15,6 +15,7 @@ from evaluation.debiased import mean_gap
 from evaluation.fidelity import Fidelity, Side, debiased_fidelity, measure_side
 from evaluation.influence import Influence
 from evaluation.intervals import cluster_error, number_groups
+from evaluation.single_thread import on_one_thread
 from evaluation.types import Array, FeatureSet
 
 SPLITS = 8
@@ -30,6 +31,7 @@ class _Contrast:
     generated: Float64[np.ndarray, "3 m"]
 
 
+@on_one_thread
 def contrast_influence(real: FeatureSet, generated: FeatureSet, *, splits: int = SPLITS, seed: int = 0) -> Influence:
     """Return |m1 - m2|^2 + T1 + T2 - 2 sqrt(T1 T2) rho and each row's influence on it.
 

@@ -4,9 +4,11 @@ import numpy as np
 
 from evaluation.fidelity import Side, debiased_fidelity, measure_side
 from evaluation.influence import Influence
+from evaluation.single_thread import on_one_thread
 from evaluation.types import Array, FeatureSet
 
 
+@on_one_thread
 def debiased_influence(real: FeatureSet, generated: FeatureSet) -> Influence:
     """Return |m1 - m2|^2 + Tr S1 + Tr S2 - 2 F, every term without its bias, and each row's influence on it."""
     first, second = measure_side(real.rows, real.groups), measure_side(generated.rows, generated.groups)

@@ -15,7 +15,12 @@ from evaluation.types import ImageSet
 
 
 def label_mask(labels: Integer[Tensor, "n h w"]) -> Bool[Tensor, "n h w"]:
-    """Return the pixels of any class; 0 is background."""
+    """Return the pixels of any class; 0 is background.
+
+    >>> import torch
+    >>> label_mask(torch.tensor([[[0, 1], [2, 0]]])).tolist()
+    [[[False, True], [True, False]]]
+    """
     return labels > 0
 
 

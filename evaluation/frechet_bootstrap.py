@@ -15,12 +15,15 @@ from jaxtyping import Float64
 from scipy.linalg import cholesky, lapack
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
+from evaluation.single_thread import on_one_thread
+
 Draws = Float64[np.ndarray, " n"]
 OtherDraws = Float64[np.ndarray, " m"]
 DISTINCT = 0.632  # share of rows that a bootstrap sample draws at least once, 1 - 1/e
 TORCH_IS_FASTER = 1500  # rows from which torch's eigenvalues cost less than numpy's, measured on one core
 
 
+@on_one_thread
 def frechet_replicates(
     real: Float64[np.ndarray, "n d"],
     generated: Float64[np.ndarray, "m d"],

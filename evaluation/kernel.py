@@ -17,6 +17,10 @@ def kernel_distance(real: FeatureSet, generated: FeatureSet, *, level: float = 0
 
     Within a side only pairs of different patients count: two slices of one patient resemble each
     other, and their pairs would raise the value.
+
+    >>> real, generated = (FeatureSet(np.full((4, 1), x), np.arange(4), "toy") for x in (0.0, 1.0))
+    >>> kernel_distance(real, generated).point  # (0 + 1)^3 + (1 + 1)^3 - 2 (0 + 1)^3
+    7.0
     """
     check_pair(real, generated)
     check_level(level)

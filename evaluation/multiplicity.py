@@ -8,6 +8,9 @@ def holm(p_values: Sequence[float]) -> tuple[float, ...]:
 
     The i-th smallest of m becomes the largest of (m - j + 1) p_(j) over j <= i, at most 1
     (Holm 1979, "A Simple Sequentially Rejective Multiple Test Procedure"); it needs no independence.
+
+    >>> holm([0.01, 0.04, 0.03])
+    (0.03, 0.06, 0.06)
     """
     wrong = [p for p in p_values if not 0 <= p <= 1]
     if wrong:

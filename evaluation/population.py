@@ -53,6 +53,11 @@ def population_distance(real: FeatureSet, generated: FeatureSet, *, level: float
     SFD where the smaller side has at least 0.8 d effective rows, SC-FD from 0.25 d (see `NEEDS`); below
     that no interval tried covers, so the value is NaN and `interval` says why: report the kernel distance.
     May be negative where the populations agree.
+
+    >>> rng = np.random.default_rng(0)
+    >>> few, other = (FeatureSet(rng.standard_normal((40, 1280)), np.arange(40), "toy") for _ in range(2))
+    >>> print(population_distance(few, other).interval)
+    refused: 40 effective rows are fewer than the 320 that 1280 features need; see the kernel distance
     """
     check_pair(real, generated)
     check_level(level)

@@ -80,7 +80,13 @@ def format_interval(result: MetricResult) -> str:
 
 
 def to_markdown(table: Table) -> str:
-    """Write a pipe table under its title."""
+    """Write a pipe table under its title.
+
+    >>> print(to_markdown(Table("", ("setting", "fd"), (("linear", "12.3 [10.1, 14.5]"),))), end="")
+    | setting | fd |
+    |---|---|
+    | linear | 12.3 [10.1, 14.5] |
+    """
     lines = [f"### {table.title}", ""] if table.title else []
     lines += [_pipe(table.header), "|" + "---|" * len(table.header), *(_pipe(row) for row in table.rows)]
     lines += ["", table.caption] if table.caption else []

@@ -106,7 +106,11 @@ class MetricResult:
 
 
 def stand_alone(images: Float[Tensor, "n c h w"]) -> ImageSet:
-    """Give every image a patient of its own, as generated samples have."""
+    """Give every image a patient of its own, as generated samples have.
+
+    >>> stand_alone(torch.zeros(3, 1, 8, 8)).groups.tolist()
+    [0, 1, 2]
+    """
     return ImageSet(images, torch.arange(len(images)))
 
 
