@@ -5,10 +5,10 @@ BIN := $(VENV)/bin
 RUN := $(BIN)/sbldm
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all check format bench-fd coverage clean
+.PHONY: help demo test test-all check format bench-fd bench-evaluate coverage sensitivity clean
 
 help: ## Show these targets
-	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-15s %s\n", $$1, $$2}'
 
 $(VENV)/installed: pyproject.toml
 	@echo "Installing sbldm and its libraries into $(VENV) (a few minutes, once)"
@@ -44,6 +44,12 @@ format: $(VENV)/installed-test ## Format and mend what can be mended automatical
 
 bench-fd: $(VENV)/installed-test ## Time the Frechet interval against torch-fidelity and scipy
 	$(BIN)/python benchmarks/frechet.py
+
+bench-evaluate: $(VENV)/installed-test ## Time feature extraction and all metrics after it
+	$(BIN)/python benchmarks/evaluate.py
+
+sensitivity: $(VENV)/installed-test ## Ask each metric what damage it notices, on phantoms
+	$(BIN)/python benchmarks/sensitivity.py
 
 coverage: $(VENV)/installed-test ## Simulate how often each interval covers (about half an hour)
 	$(BIN)/python benchmarks/coverage.py

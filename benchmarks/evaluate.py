@@ -21,8 +21,13 @@ from evaluation import (
     FeatureSet,
     ImageSet,
     build_extractor,
+    distance_curve,
+    diversity,
     evaluate_features,
     frechet_distance,
+    memorization,
+    ms_ssim,
+    pixel_memorization,
     psnr,
     ssim,
     stand_alone,
@@ -74,13 +79,20 @@ def time_metrics(options):
     real, generated = ImageSet(pictures[0], patients), stand_alone(pictures[1])
     features = [draw_features(seed, each) for seed, each in enumerate((real, generated))]
     paired = ImageSet(pictures[1], patients)
+    pictures_seen = ImageSet(draw_images(3, options.count, options.side), patients)
+    train = draw_features(3, pictures_seen)
     steps = {
-        "fd, kid, precision .. coverage": lambda: evaluate_features(*features),
+        "fd, population, kid .. coverage": lambda: evaluate_features(*features),
         f"fd, {options.replicates} replicates": lambda: frechet_distance(
             *features, interval="bootstrap", replicates=options.replicates
         ),
         "ssim": lambda: ssim(real, paired),
+        "ms-ssim": lambda: ms_ssim(real, paired),
         "psnr": lambda: psnr(real, paired),
+        "diversity": lambda: diversity(generated),
+        "copies, features": lambda: memorization(train, features[0], features[1]),
+        "copies, pixels": lambda: pixel_memorization(pictures_seen, real, generated),
+        "fd against n": lambda: distance_curve(*features),
     }
     return {name: seconds(call, time.perf_counter) for name, call in steps.items()}
 
