@@ -68,6 +68,7 @@ def test_the_same_volume_gives_the_same_bytes(tmp_path: Path) -> None:
         for name in ("a", "b")
     )
     assert first == second
+    assert first[0][4:8] == bytes(4), "the time stamp of a gzip header, RFC 1952"
 
 
 def test_generated_volumes_are_a_data_source(tmp_path: Path) -> None:
