@@ -11,6 +11,7 @@ from pydantic import Field, model_validator
 from torch import Tensor
 from torch.nn import functional
 
+from sbldm.data.conditions import Conditions, ConditionTable, read_conditions
 from sbldm.data.slices import PreparedData, SliceSet
 from sbldm.data.sources.base import SourceSpec
 from sbldm.data.split import PARTS, SplitSpec, split_subjects
@@ -67,6 +68,7 @@ class _Patient:
     images: Float[Tensor, "n 1 h w"]
     labels: UInt8[Tensor, "n h w"]
     positions: Float[Tensor, " n"]
+    conditions: Float[Tensor, "n k"]
     dropped: int
 
 
@@ -78,14 +80,17 @@ def prepare_steps(source: SourceSpec, *, prepare: PrepareSpec, split: SplitSpec)
     """
     subjects = source.subjects()
     parts = split_subjects([subject.id for subject in subjects], split)
+    table = read_conditions(source.conditions) if source.conditions else None
+    if table:
+        table.check_patients([subject.id for subject in subjects])
     done: dict[str, _Patient] = {}
     for subject in subjects:
-        done[subject.id] = _prepare_patient(source.read(subject), subject, prepare)
+        done[subject.id] = _prepare_patient(source.read(subject), subject, prepare, table)
         dropped = sum(patient.dropped for patient in done.values())
         if len(done) < len(subjects):
             yield PrepareStep(len(done), len(subjects), dropped)
-    names = source.label_names
-    sets = {part: _join([done[id_] for id_ in getattr(parts, part)], names) for part in PARTS}
+    names, told = source.label_names, (*source.known_names, *(table.names if table else ()))
+    sets = {part: _join([done[id_] for id_ in getattr(parts, part)], names, told) for part in PARTS}
     _refuse_shared_slices(sets)
     yield PrepareStep(len(done), len(done), dropped, PreparedData(**sets, split_digest=parts.digest))
 
@@ -98,7 +103,7 @@ def prepare_data(source: SourceSpec, *, prepare: PrepareSpec, split: SplitSpec) 
     return data
 
 
-def _prepare_patient(volume: Volume, subject: Subject, spec: PrepareSpec) -> _Patient:
+def _prepare_patient(volume: Volume, subject: Subject, spec: PrepareSpec, table: ConditionTable | None) -> _Patient:
     if volume.image.min() == volume.image.max():
         raise DataError(
             f"{subject.id}: a volume must show something, but every voxel is {float(volume.image.min()):.6g}"
@@ -107,10 +112,14 @@ def _prepare_patient(volume: Volume, subject: Subject, spec: PrepareSpec) -> _Pa
     labels = torch.zeros_like(scaled, dtype=torch.uint8) if volume.labels is None else volume.labels
     kept = _worth_keeping(scaled, labels, volume.position, spec).nonzero().flatten()
     chosen = kept if spec.slices_per_subject is None else _spread(kept, spec.slices_per_subject)
+    positions = volume.position[chosen]
+    known = torch.zeros(len(chosen), 0) if volume.known is None else volume.known[chosen]
+    told = table.of_slices(subject.id, positions) if table else torch.zeros(len(chosen), 0)
     return _Patient(
         images=_resize(_square(scaled[chosen], -1.0, volume.spacing_mm), spec.size)[:, None].clamp(-1, 1),
         labels=_resize_labels(_square(labels[chosen], 0.0, volume.spacing_mm), spec.size),
-        positions=volume.position[chosen],
+        positions=positions,
+        conditions=torch.cat([known, told], dim=1),
         dropped=len(scaled) - len(kept),
     )
 
@@ -180,7 +189,8 @@ def _overlaps(before: int, after: int) -> Float[Tensor, "after before"]:
     return (torch.minimum(old + after, new + before) - torch.maximum(old, new)).clamp(min=0).float()
 
 
-def _join(patients: list[_Patient], label_names: tuple[str, ...]) -> SliceSet:
+def _join(patients: list[_Patient], label_names: tuple[str, ...], condition_names: tuple[str, ...]) -> SliceSet:
+    conditions = torch.cat([patient.conditions for patient in patients])
     counts = torch.tensor([len(patient.images) for patient in patients])
     return SliceSet(
         images=torch.cat([patient.images for patient in patients]),
@@ -188,6 +198,7 @@ def _join(patients: list[_Patient], label_names: tuple[str, ...]) -> SliceSet:
         subjects=torch.arange(len(patients)).repeat_interleave(counts),
         positions=torch.cat([patient.positions for patient in patients]),
         label_names=label_names,
+        conditions=Conditions(condition_names, conditions) if condition_names else None,
     )
 
 

@@ -1,12 +1,13 @@
 """Prepared slices: what training, sampling and evaluation see of the data."""
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Bool, Float, Int64, UInt8
 from torch import Tensor
 
+from sbldm.data.conditions import Conditions
 from sbldm.data.split import PARTS
 from sbldm.errors import DataError
 from sbldm.spec import digest_of
@@ -22,6 +23,7 @@ class SliceSet:
         subjects: number of the patient inside this part, never a name.
         positions: along the slice axis, float32 in [-1, 1].
         label_names: names of classes 1..K.
+        conditions: numbers that describe each slice, or None.
     """
 
     images: Float[Tensor, "n 1 h w"]
@@ -29,6 +31,7 @@ class SliceSet:
     subjects: Int64[Tensor, " n"]
     positions: Float[Tensor, " n"]
     label_names: tuple[str, ...]
+    conditions: Conditions | None = None
 
     def __post_init__(self) -> None:
         """Refuse arrays that disagree, and values out of range."""
@@ -40,6 +43,8 @@ class SliceSet:
                 f"{count} slices need as many patients and positions, "
                 f"but got {len(self.subjects)} and {len(self.positions)}"
             )
+        if self.conditions is not None and len(self.conditions) != count:
+            raise DataError(f"{count} slices need as many rows of conditions, but got {len(self.conditions)}")
         if count:
             _check_range("images", self.images)
             _check_range("positions", self.positions)
@@ -59,6 +64,8 @@ class SliceSet:
         content = hashlib.sha256(repr((tuple(self.images.shape), self.label_names)).encode())
         for tensor in (self.images, self.labels, self.subjects, self.positions):
             content.update(tensor.contiguous().numpy().data)
+        if self.conditions is not None:
+            content.update(self.conditions.digest().encode())
         return content.hexdigest()[:16]
 
     def select(self, index: Int64[Tensor, " m"] | Bool[Tensor, " n"] | slice) -> "SliceSet":
@@ -69,7 +76,17 @@ class SliceSet:
             subjects=self.subjects[index],
             positions=self.positions[index],
             label_names=self.label_names,
+            conditions=self.conditions.select(index) if self.conditions else None,
         )
+
+    @property
+    def condition_names(self) -> tuple[str, ...]:
+        """Return the names of the conditions, none where there are none."""
+        return self.conditions.names if self.conditions else ()
+
+    def without_conditions(self) -> "SliceSet":
+        """Return the same slices, of which nothing is told."""
+        return replace(self, conditions=None)
 
 
 @dataclass(frozen=True)
@@ -87,8 +104,8 @@ class PreparedData:
         for name, part in zip(PARTS, parts, strict=True):
             if not len(part):
                 raise DataError(f"each part of the split needs slices, but {name} has none; lower minimum_foreground")
-        if len({(part.images.shape[1:], part.label_names) for part in parts}) > 1:
-            raise DataError("the parts of the split must share one image size and one list of labels")
+        if len({(part.images.shape[1:], part.label_names, part.condition_names) for part in parts}) > 1:
+            raise DataError("the parts of the split must share one image size, one list of labels and of conditions")
 
     @property
     def digest(self) -> str:
@@ -97,12 +114,14 @@ class PreparedData:
 
     def summary(self) -> dict[str, object]:
         """Return what may be told to anyone: counts and digests, no names."""
+        conditions = {"condition_names": list(self.train.condition_names)} if self.train.conditions else {}
         return {
             "digest": self.digest,
             "split_digest": self.split_digest,
             "size": self.train.images.shape[-1],
             "label_names": list(self.train.label_names),
             "parts": {name: _count(getattr(self, name)) for name in PARTS},
+            **conditions,
         }
 
 

@@ -8,6 +8,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
+from sbldm.data.conditions import Conditions
 from sbldm.data.slices import PreparedData, SliceSet
 from sbldm.data.split import PARTS
 from sbldm.errors import DataError, RunError
@@ -19,6 +20,7 @@ FIELDS = ("images", "labels", "subjects", "positions")
 def save_prepared(directory: Path, data: PreparedData) -> None:
     """Write the data; ``data.json``, written last, names the tensors by their hash."""
     tensors = {f"{part}.{name}": getattr(getattr(data, part), name).contiguous() for part in PARTS for name in FIELDS}
+    tensors |= {f"{p}.conditions": found.values.contiguous() for p in PARTS if (found := getattr(data, p).conditions)}
     content = save(tensors)
     atomic_write(directory / "data.safetensors", content)
     write_json(directory / "data.json", {"sha256": sha256(content)} | data.summary())
@@ -47,6 +49,14 @@ def load_prepared(directory: Path) -> PreparedData:
 
 
 def _assemble(tensors: Mapping[str, Tensor], about: Mapping[str, Any]) -> PreparedData:
-    names = tuple(about["label_names"])
-    parts = {p: SliceSet(**{name: tensors[f"{p}.{name}"] for name in FIELDS}, label_names=names) for p in PARTS}
+    parts = {part: _assemble_part(part, tensors, about) for part in PARTS}
     return PreparedData(**parts, split_digest=str(about["split_digest"]))
+
+
+def _assemble_part(part: str, tensors: Mapping[str, Tensor], about: Mapping[str, Any]) -> SliceSet:
+    names = tuple(about.get("condition_names", ()))
+    return SliceSet(
+        **{name: tensors[f"{part}.{name}"] for name in FIELDS},
+        label_names=tuple(about["label_names"]),
+        conditions=Conditions(names, tensors[f"{part}.conditions"]) if names else None,
+    )

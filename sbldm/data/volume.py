@@ -20,12 +20,14 @@ class Volume:
         labels: 0 background, 1.. classes; None when the source is unlabelled.
         spacing_mm: between slices, between rows, between columns.
         position: where each slice lies along the slice axis, in [-1, 1].
+        known: what the source itself knows of each slice, under its ``known_names``; NaN where it does not.
     """
 
     image: Float[Tensor, "z h w"]
     labels: UInt8[Tensor, "z h w"] | None
     spacing_mm: tuple[float, float, float]
     position: Float[Tensor, " z"]
+    known: Float[Tensor, "z k"] | None = None
 
     def __post_init__(self) -> None:
         """Refuse arrays that disagree."""

@@ -1,14 +1,16 @@
 """Lesions of known place and size, grown into tissue as a fourth class."""
 
+import math
 from typing import Literal
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Generator, Tensor
 
 from sbldm.data.sources.anatomy import Frame, draw_uniform, smooth_field
 
 LesionPlace = Literal["gm", "wm", "brain"]
+LesionNumber = Literal["volume", "x", "y", "z", "extent", "area"]
 CENTRES = {"gm": (1,), "wm": (2,), "brain": (1, 2)}
 EDGE_MM = 0.8  # width of the soft border
 MOST = 3
@@ -34,6 +36,30 @@ def grow_lesions(
             lesion = torch.maximum(lesion, _blob(points, centre, radius, random))
     taken = lesion * tissues[1:].sum(0)
     return torch.cat([tissues[:1], tissues[1:] * (1 - lesion), taken[None]])
+
+
+def measure_lesions(
+    lesion: Bool[Tensor, "z h w"], points: Float[Tensor, "z h w 3"], *, spacing_mm: tuple[float, float, float]
+) -> dict[LesionNumber, Float[Tensor, " z"]]:
+    """Return the size and place of all labelled lesion voxels together, one number per slice.
+
+    ``volume`` in mm^3, center ``x``, ``y``, ``z`` in mm, ``extent``, the longest side of the box around them, in mm:
+    the same for all slices of a patient. ``area`` in mm^2: of the slice itself. Without a lesion the sizes are 0 and
+    the center is unknown, NaN.
+    """
+    slice_mm, row_mm, column_mm = spacing_mm
+    where, voxel = points[lesion].double(), torch.tensor([column_mm, row_mm, slice_mm], dtype=torch.float64)
+    x, y, z = where.mean(0).tolist() if len(where) else [math.nan] * 3
+    extent = float((where.amax(0) - where.amin(0) + voxel).max()) if len(where) else 0.0
+    of_slice = lesion.flatten(1).sum(1).float() * (row_mm * column_mm)
+    return {
+        "volume": torch.full_like(of_slice, len(where) * math.prod(spacing_mm)),
+        "x": torch.full_like(of_slice, x),
+        "y": torch.full_like(of_slice, y),
+        "z": torch.full_like(of_slice, z),
+        "extent": torch.full_like(of_slice, extent),
+        "area": of_slice,
+    }
 
 
 def _blob(

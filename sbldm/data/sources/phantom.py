@@ -10,7 +10,7 @@ from torch import Tensor
 from sbldm.data.sources.anatomy import Frame, tissue_probabilities, warp
 from sbldm.data.sources.appearance import render
 from sbldm.data.sources.base import SOURCES, SourceSpec
-from sbldm.data.sources.lesions import LesionPlace, grow_lesions
+from sbldm.data.sources.lesions import LesionNumber, LesionPlace, grow_lesions, measure_lesions
 from sbldm.data.sources.template import load_template
 from sbldm.data.subject import Subject
 from sbldm.data.volume import Volume, even_positions
@@ -46,6 +46,8 @@ class PhantomSpec(SourceSpec):
     """Smallest and largest radius."""
     lesion_place: LesionPlace = "wm"
     """Tissue in which lesions are centred."""
+    lesion_conditions: tuple[LesionNumber, ...] = ()
+    """What the network is told of each patient's lesions, and of each slice's ``area``; by default nothing."""
     seed: int = Field(default=0, ge=0)
     """Another seed makes other patients."""
 
@@ -55,7 +57,14 @@ class PhantomSpec(SourceSpec):
             raise ValueError(f"z_mm must ascend within [-60, 75], but got {self.z_mm}")
         if not 1 <= self.lesion_radius_mm[0] <= self.lesion_radius_mm[1] <= 40:
             raise ValueError(f"lesion_radius_mm must ascend within [1, 40], but got {self.lesion_radius_mm}")
+        if self.lesion_conditions and not self.lesion_probability:
+            raise ValueError(f"lesion_conditions need lesion_probability above 0, but got {self.lesion_probability}")
         return self
+
+    @property
+    def known_names(self) -> tuple[str, ...]:
+        """Return what is told of the lesions."""
+        return self.lesion_conditions
 
     @property
     def label_names(self) -> tuple[str, ...]:
@@ -90,8 +99,12 @@ class PhantomSpec(SourceSpec):
         image = render(
             tissues, sampled[3], frame, contrast=self.contrast, random=generator(self.seed, "phantom", index, "look")
         )
+        labels = most_likely(tissues)
         step = (self.z_mm[1] - self.z_mm[0]) / (self.slices - 1) if self.slices > 1 else 0.0
-        return Volume(image, most_likely(tissues), (step or pixel_mm, pixel_mm, pixel_mm), even_positions(self.slices))
+        spacing = step or pixel_mm, pixel_mm, pixel_mm
+        found = measure_lesions(labels == len(TISSUES) + 1, frame.points(self.size), spacing_mm=spacing)
+        known = torch.stack([found[name] for name in self.lesion_conditions], dim=1) if self.lesion_conditions else None
+        return Volume(image, labels, spacing, even_positions(self.slices), known)
 
 
 def most_likely(tissues: Float[Tensor, "k z h w"]) -> UInt8[Tensor, "z h w"]:
