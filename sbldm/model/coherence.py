@@ -24,8 +24,11 @@ REACH_LENGTHS = 5  # a knot weighs exp(-25) there
 class Coherence(Spec):
     """Say over what distance two slices of a volume see alike noise."""
 
-    length_mm: float = Field(default=24.0, ge=0)
-    """The correlation of noise at distance d is exp(-d^2 / 2 length^2); 0 makes the slices independent."""
+    length_mm: float = Field(default=5.0, ge=0)
+    """The correlation of noise at distance d is exp(-d^2 / 2 length^2); 0 makes the slices independent.
+
+    With 5 mm phantoms resemble their neighbors as real ones do, at 5 to 37 mm; with 10 mm they are too smooth.
+    """
 
 
 @dataclass(frozen=True)

@@ -47,6 +47,19 @@ def test_a_gap_is_no_neighborhood():
     assert list(zip(first.tolist(), second.tolist(), strict=True)) == [(1, 2), (3, 4), (4, 5), (5, 6)]
 
 
+def test_patients_of_other_slice_counts_have_neighbors_too():
+    """Positions reach from -1 to 1 in every patient, whether by 9, 8 or 10 slices; by 21 they lie too close."""
+    positions = [torch.linspace(-1, 1, slices) for slices in (9, 9, 8, 10, 21)]
+    groups = torch.cat([torch.full((len(places),), k) for k, places in enumerate(positions)])
+    images = ImageSet(torch.rand(57, 1, 16, 16, generator=torch.Generator().manual_seed(0)), groups)
+    volumes = Volumes(images, torch.zeros(57, 16, 16, dtype=torch.uint8), torch.cat(positions), 0)
+    first, second = neighbors(volumes, step=0.25)
+    pairs = {(int(one), int(other)) for one, other in zip(first, second, strict=True)}
+    adjacent = {(k, k + 1) for k in range(35) if groups[k] == groups[k + 1]}
+    assert {pair for pair in pairs if pair[0] < 36} == adjacent
+    assert all(other - one in (2, 3) for one, other in pairs if one >= 36)
+
+
 def test_the_scores_are_those_of_scikit_image_and_of_plain_numpy():
     volumes = make(3, 4)
     images = volumes.images.images[:, 0].double().numpy().reshape(3, 4, SIDE, SIDE)
