@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 RUN := $(BIN)/sbldm
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all check format bench-fd bench-evaluate coverage sensitivity clean
+.PHONY: help demo test test-all check format bench-fd bench-evaluate bench-model coverage sensitivity clean
 
 help: ## Show these targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-15s %s\n", $$1, $$2}'
@@ -47,6 +47,10 @@ bench-fd: $(VENV)/installed-test ## Time the Frechet interval against torch-fide
 
 bench-evaluate: $(VENV)/installed-test ## Time feature extraction and all metrics after it
 	$(BIN)/python benchmarks/evaluate.py
+
+bench-model: $(VENV)/installed-test ## Time training and sampling against MONAI and diffusers
+	$(BIN)/python -m pip install --quiet --editable ".[bench]"
+	$(BIN)/python benchmarks/model.py
 
 sensitivity: $(VENV)/installed-test ## Ask each metric what damage it notices, on phantoms
 	$(BIN)/python benchmarks/sensitivity.py
