@@ -1,8 +1,8 @@
 """Samples of a model on disk: made once per (network, sampler, seed, count), and as one npz for the user."""
 
 import io
-from collections.abc import Generator
-from dataclasses import dataclass
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,8 @@ class Samples:
     path: Path
     seconds_per_image: float
     network_calls: float
+    conditions: dict[str, Float[Tensor, " n"]] = field(default_factory=dict)
+    """What the network was told of each sample, in its own unit, NaN where unknown."""
 
 
 def sample_stage(
@@ -50,34 +52,49 @@ def sample_stage(
     batch: int,
     cache: Cache,
     device: str = "auto",
+    conditions: Mapping[str, float] | None = None,
+    guidance: float = 0.0,
 ) -> Generator[Event, None, Samples]:
-    """Return samples 0 to count - 1; settings that differ in the sampler alone share one model."""
-    digest = digest_of([model_digest, sampler.model_dump(mode="json"), count, seed])
+    """Return samples 0 to count - 1; settings that differ in the sampler alone share one model.
+
+    Raises:
+        ConfigError: the model knows no such condition, or its value is far outside the training range.
+    """
+    asked = {"conditions": {name: float(value) for name, value in (conditions or {}).items()}, "guidance": guidance}
+    told = [asked] if any(asked.values()) else []
+    digest = digest_of([model_digest, sampler.model_dump(mode="json"), count, seed, *told])
 
     def build(entry: Entry) -> Generator[Event, None, dict[str, Any]]:
         batches: list[GeneratedBatch] = []
         placed = model.to(choose_device(device))  # type: ignore[arg-type]
-        for part in generate(placed, count, sampler=sampler, seed=seed, batch=batch):
+        parts = generate(
+            placed, count, sampler=sampler, seed=seed, batch=batch, conditions=conditions, guidance=guidance
+        )
+        for part in parts:
             batches.append(part)
             yield Progress("samples", part.first + len(part.images), count)
-        write_samples(entry.directory / SAMPLES, batches)
+        write_samples(entry.directory / SAMPLES, batches, model.spec.conditions)
         calls = torch.cat([part.calls for part in batches]).double().mean()
         seconds = sum(part.seconds for part in batches)
         return {"seconds_per_image": seconds / count, "network_calls": float(calls)}
 
     entry, meta = yield from cached(cache, "samples", digest, build)
-    images, labels = read_samples(entry.directory / SAMPLES)
-    return Samples(images, labels, entry.directory / SAMPLES, meta["seconds_per_image"], meta["network_calls"])
+    path = entry.directory / SAMPLES
+    images, labels = read_samples(path)
+    return Samples(images, labels, path, meta["seconds_per_image"], meta["network_calls"], read_told(path))
 
 
-def write_samples(path: Path, batches: list[GeneratedBatch]) -> None:
-    """Write images in [0, 1], label maps and slice positions as one npz."""
+def write_samples(path: Path, batches: list[GeneratedBatch], names: tuple[str, ...] = ()) -> None:
+    """Write images in [0, 1], label maps, slice positions and named conditions, if any, as one npz."""
     content = io.BytesIO()
+    told = [part.conditions for part in batches if part.conditions is not None]
+    named: dict[str, Any] = {"conditions": torch.cat(told).numpy(), "condition_names": np.array(names)} if told else {}
     np.savez_compressed(
         content,
         images=torch.cat([(part.images + 1) / 2 for part in batches]).clamp(0, 1).numpy(),
         labels=torch.cat([part.labels for part in batches]).numpy(),
         positions=torch.cat([part.positions for part in batches]).numpy(),
+        **named,
     )
     atomic_write(path, content.getvalue())
 
@@ -86,3 +103,12 @@ def read_samples(path: Path) -> tuple[Float[Tensor, "n 1 h w"], UInt8[Tensor, "n
     """Return images in [0, 1] and label maps of an npz that ``write_samples`` wrote."""
     with np.load(path, allow_pickle=False) as arrays:
         return torch.from_numpy(arrays["images"]), torch.from_numpy(arrays["labels"])
+
+
+def read_told(path: Path) -> dict[str, Float[Tensor, " n"]]:
+    """Return what the network was told of each sample of such an npz, by name; nothing where it has no conditions."""
+    with np.load(path, allow_pickle=False) as arrays:
+        if "conditions" not in arrays:
+            return {}
+        columns = torch.from_numpy(arrays["conditions"]).T
+        return dict(zip(arrays["condition_names"].tolist(), columns, strict=True))

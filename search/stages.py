@@ -10,13 +10,15 @@ from jaxtyping import Float
 from torch import Tensor
 
 from sbldm.data import PreparedData, load_prepared, prepare_steps, save_prepared
+from sbldm.data.conditions import fingerprint_conditions
 from sbldm.files import atomic_write, read_json, sha256, write_json
 from sbldm.latent import LatentCodec, encode_latents, measure_codec
-from sbldm.model import LatentDiffusion, ModelSpec
+from sbldm.model import Conditioner, ConditioningSpec, LatentDiffusion, ModelSpec, measure_conditions
 from sbldm.nn import Autoencoder
 from sbldm.nn.weights import from_bytes, load_into, to_bytes
 from sbldm.spec import digest_of
 from sbldm.training import AutoencoderTask, CheckpointStore, DiffusionTask, Task, TrainingSpec, choose_device, train
+from sbldm.training.stages import EVERY_TENTH
 from search.cache import Cache, Entry
 from search.config import ExperimentConfig
 from search.events import Event, Progress, StageFinished, StageStarted
@@ -69,7 +71,8 @@ def cached(
 def data_stage(config: ExperimentConfig, cache: Cache) -> Generator[Event, None, Prepared]:
     """Return prepared slices, split by patient."""
     settings = [part.model_dump(mode="json") for part in (config.data, config.prepare, config.split)]
-    digest = digest_of([*settings, config.data.fingerprint()])
+    told = [fingerprint_conditions(config.data.conditions)] if config.data.conditions else []
+    digest = digest_of([*settings, config.data.fingerprint(), *told])
 
     def build(entry: Entry) -> Generator[Event, None, Meta]:
         steps = prepare_steps(config.data, prepare=config.prepare, split=config.split)
@@ -95,7 +98,7 @@ def codec_stage(
     """Return the trained autoencoder with its latent statistics, and the digest of all that made it."""
     spec, training = model_spec(config, data), config.autoencoder_training
     settings = [spec.autoencoder.model_dump(mode="json"), _decisive(training), config.autoencoder_seed]
-    digest = digest_of([data.train.digest(), *settings])
+    digest = digest_of([data.train.without_conditions().digest(), *settings])  # it never sees conditions
 
     def build(entry: Entry) -> Generator[Event, None, Meta]:
         task = AutoencoderTask(spec, data.train, seed=config.autoencoder_seed)
@@ -112,35 +115,50 @@ def codec_stage(
 
 
 def network_stage(
-    config: ExperimentConfig, data: PreparedData, codec: LatentCodec, codec_digest: str, cache: Cache
+    config: ExperimentConfig,
+    data: PreparedData,
+    codec: LatentCodec,
+    codec_digest: str,
+    cache: Cache,
+    *,
+    conditioning: ConditioningSpec = EVERY_TENTH,
 ) -> Generator[Event, None, Trained]:
     """Return the trained model; settings that make the same noise levels share one training."""
-    spec = model_spec(config, data)
+    spec, conditioner = model_spec(config, data), measure_training(data)
     settings = [part.model_dump(mode="json") for part in (config.network, config.loss, config.cutmix)]
     settings.append(_decisive(config.training))
     levels = sha256(spec.schedule.build().alpha_bar.numpy().tobytes())
-    digest = digest_of([codec_digest, levels, config.prediction, config.seed, *settings])
+    told = [conditioner.digest(), conditioning.model_dump(mode="json")] if conditioner else []
+    digest = digest_of([codec_digest, levels, config.prediction, config.seed, *settings, *told])
 
     def build(entry: Entry) -> Generator[Event, None, Meta]:
         latents = yield from _latents(codec, data, codec_digest, cache)
         task = DiffusionTask(
-            spec, latents, data.train.positions, loss=config.loss, cutmix=config.cutmix, seed=config.seed
+            spec,
+            latents,
+            data.train.positions,
+            loss=config.loss,
+            cutmix=config.cutmix,
+            seed=config.seed,
+            conditioner=conditioner,
+            conditioning=conditioning,
         )
         costs = yield from _train(task, config.training, config.seed, entry, config)
-        LatentDiffusion(spec, codec, task.averaged, data.train.positions).save(entry.directory)
+        LatentDiffusion(spec, codec, task.averaged, data.train.positions, conditioner).save(entry.directory)
         return costs
 
     entry, meta = yield from cached(cache, "diffusion", digest, build)
     model = LatentDiffusion.load(entry.directory)
     costs = {key: float(value) for key, value in meta.items()}
-    untrained_digest = digest_of(["untrained", codec_digest, levels, config.prediction, settings[0]])
+    untrained_digest = digest_of(["untrained", codec_digest, levels, config.prediction, settings[0], *told[:1]])
     return Trained(replace(model, spec=spec), entry.directory, digest, codec_digest, untrained_digest, costs)
 
 
 def untrained(config: ExperimentConfig, data: PreparedData, codec: LatentCodec) -> LatentDiffusion:
     """Return the model before its network has learned anything."""
     spec = model_spec(config, data)
-    return LatentDiffusion(spec, codec, spec.build_network(0).requires_grad_(False), data.train.positions)
+    network = spec.build_network(0).requires_grad_(False)
+    return LatentDiffusion(spec, codec, network, data.train.positions, measure_training(data))
 
 
 def model_spec(config: ExperimentConfig, data: PreparedData) -> ModelSpec:
@@ -152,7 +170,14 @@ def model_spec(config: ExperimentConfig, data: PreparedData) -> ModelSpec:
         network=config.network,
         schedule=config.schedule,
         prediction=config.prediction,
+        conditions=data.train.condition_names,
     )
+
+
+def measure_training(data: PreparedData) -> Conditioner | None:
+    """Return the conditions of the training slices with their scale, where there are any."""
+    rows = data.train.conditions
+    return measure_conditions(rows, data.train.subjects) if rows else None
 
 
 def _decisive(training: TrainingSpec) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """New slices from a model: sample i depends on the seed and on i, on nothing else."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -9,8 +9,10 @@ from jaxtyping import Float, Int64, UInt8
 from torch import Tensor
 
 from sbldm.diffusion import SamplerSpec, sample
+from sbldm.diffusion.guidance import guide
+from sbldm.errors import ConfigError
 from sbldm.model.latent_diffusion import LatentDiffusion
-from sbldm.model.spec import CUES
+from sbldm.model.spec import CUES, forget_conditions
 from sbldm.seeding import derive_seed, generator, sample_noise
 
 
@@ -22,9 +24,10 @@ class GeneratedBatch:
         images: in [-1, 1].
         labels: 0 background, 1.. classes.
         positions: the slice positions the network was told.
-        calls: network calls each sample took.
+        calls: network calls each sample took; a guided step takes two.
         first: number of the batch's first sample.
         seconds: wall time of the batch, decoding included.
+        conditions: the numbers the network was told, in their own units, NaN where unknown; None without conditions.
     """
 
     images: Float[Tensor, "b i h w"]
@@ -33,6 +36,18 @@ class GeneratedBatch:
     calls: Int64[Tensor, " b"]
     first: int
     seconds: float
+    conditions: Float[Tensor, "b k"] | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class _Request:
+    """What is asked of the model, the same for all batches."""
+
+    sampler: SamplerSpec
+    seed: int
+    positions: Float[Tensor, " m"] | None
+    conditions: Mapping[str, float]
+    guidance: float
 
 
 def generate(
@@ -42,6 +57,8 @@ def generate(
     sampler: SamplerSpec,
     seed: int,
     positions: Float[Tensor, " m"] | None = None,
+    conditions: Mapping[str, float] | None = None,
+    guidance: float = 0.0,
     batch: int = 64,
     first: int = 0,
 ) -> Iterator[GeneratedBatch]:
@@ -53,6 +70,9 @@ def generate(
         sampler: how noise is walked to a latent.
         seed: of noise, positions and the sampler's own draws.
         positions: slice positions to draw from; by default those of the training slices.
+        conditions: numbers that all samples are told; those not given come from the training slice that gives the
+            position, so that a number asked for alone may contradict its row.
+        guidance: w of Ho & Salimans 2022, eq. 6: 0 is plainly conditional, above 0 follows conditions more closely.
         batch: samples at a time; results agree to rounding at any size.
         first: samples before this one are already there.
     """
@@ -60,35 +80,83 @@ def generate(
         raise ValueError(
             f"count and batch must be at least 1 and first in 0..count, but got {count=} {batch=} {first=}"
         )
-    pool = model.positions if positions is None else positions
+    check_request(model, conditions or {}, guidance)
+    request = _Request(sampler, seed, positions, conditions or {}, guidance)
     for start in range(first, count, batch):
-        yield _generate_batch(model, range(start, min(start + batch, count)), sampler, seed, pool)
+        yield _generate_batch(model, range(start, min(start + batch, count)), request)
+
+
+def check_request(model: LatentDiffusion, conditions: Mapping[str, float], guidance: float) -> None:
+    """Refuse conditions and guidance that this model cannot heed.
+
+    Raises:
+        ConfigError: the model has no conditions, a name is unknown, or a value is far outside the training range.
+    """
+    if model.conditioner:
+        model.conditioner.check(conditions)
+    elif conditions or guidance:
+        asked = f"conditions {', '.join(conditions)}" if conditions else f"guidance {guidance:g}"
+        raise ConfigError(f"this model was trained without conditions and cannot heed {asked}")
 
 
 def draw_positions(pool: Float[Tensor, " m"], seed: int, indices: range) -> Float[Tensor, " b"]:
     """Return one position of the pool for each sample number."""
-    drawn = [int(torch.randint(len(pool), (), generator=generator(seed, "position", index))) for index in indices]
-    return pool[drawn]
+    return pool[_draw_rows(len(pool), seed, indices)]
+
+
+def draw_conditions(
+    model: LatentDiffusion, positions: Float[Tensor, " b"], seed: int, indices: range
+) -> Float[Tensor, "b k"]:
+    """Return for each sample the conditions of one training slice among those nearest to its position."""
+    assert model.conditioner is not None, "only a model with conditions is asked for some"
+    rows = []
+    for position, index in zip(positions, indices, strict=True):
+        gaps = (model.positions - position).abs()
+        nearest = (gaps == gaps.min()).nonzero().flatten()
+        rows.append(int(nearest[torch.randint(len(nearest), (), generator=generator(seed, "condition", index))]))
+    return model.conditioner.rows.values[rows]
 
 
 @torch.no_grad()
-def _generate_batch(
-    model: LatentDiffusion, indices: range, sampler: SamplerSpec, seed: int, pool: Float[Tensor, " m"]
-) -> GeneratedBatch:
+def _generate_batch(model: LatentDiffusion, indices: range, request: _Request) -> GeneratedBatch:
     started = time.perf_counter()
-    noise = sample_noise(seed, indices, model.spec.latent_shape).to(model.device)
-    positions = draw_positions(pool, seed, indices)
+    noise = sample_noise(request.seed, indices, model.spec.latent_shape).to(model.device)
+    positions, conditions = _draw_cues(model, indices, request)
     cues = torch.zeros(len(indices), len(CUES))  # the CutMix cue stays 0
     cues[:, 0] = positions
-    seeds = [derive_seed(seed, "sample", index) for index in indices]
-    for step in sample(sampler, model.denoiser(), noise, cues.to(model.device), seeds=seeds):
+    if model.conditioner and conditions is not None:
+        cues = torch.cat([cues, model.conditioner.encode(conditions)], dim=1)
+    seeds = [derive_seed(request.seed, "sample", index) for index in indices]
+    denoiser = guide(model.denoiser(), request.guidance, forget_conditions)
+    for step in sample(request.sampler, denoiser, noise, cues.to(model.device), seeds=seeds):
         last = step
     decoded = model.codec.decode(last.clean)
     return GeneratedBatch(
         images=decoded.images.cpu(),
         labels=decoded.labels.cpu(),
         positions=positions,
-        calls=last.calls.cpu(),
+        calls=last.calls.cpu() * (2 if request.guidance else 1),
         first=indices.start,
         seconds=time.perf_counter() - started,
+        conditions=conditions,
     )
+
+
+def _draw_cues(
+    model: LatentDiffusion, indices: range, request: _Request
+) -> tuple[Float[Tensor, " b"], Float[Tensor, "b k"] | None]:
+    """Return positions and conditions, both of one training slice unless positions are given."""
+    pool = model.positions if request.positions is None else request.positions
+    rows = _draw_rows(len(pool), request.seed, indices)
+    if model.conditioner is None:
+        return pool[rows], None
+    drawn = (
+        model.conditioner.rows.values[rows]
+        if request.positions is None
+        else draw_conditions(model, pool[rows], request.seed, indices)
+    )
+    return pool[rows], model.conditioner.request(request.conditions, drawn)
+
+
+def _draw_rows(count: int, seed: int, indices: range) -> list[int]:
+    return [int(torch.randint(count, (), generator=generator(seed, "position", index))) for index in indices]

@@ -4,14 +4,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from pydantic import ValidationError
 from torch import Tensor, nn
+from torch.nn import functional
 
 from sbldm.diffusion import Denoiser
-from sbldm.errors import ConfigError, RunError
+from sbldm.errors import ConfigError, DataError, RunError
 from sbldm.files import atomic_write, sha256
 from sbldm.latent import LatentCodec
+from sbldm.model.conditioning import Conditioner, restore_conditioner
 from sbldm.model.spec import ModelSpec
 from sbldm.nn.sealed import read_sealed, write_sealed
 from sbldm.nn.weights import from_bytes, load_into, prefixed, to_bytes, under
@@ -28,11 +30,19 @@ class LatentDiffusion:
     network: nn.Module
     positions: Float[Tensor, " m"]
     """Slice positions of the training slices, from which generated slices draw theirs."""
+    conditioner: Conditioner | None = None
+    """Conditions of the same training slices, where the network is told any."""
 
     def __post_init__(self) -> None:
         """Switch dropout off, and refuse a model without positions."""
         if len(self.positions) == 0:
             raise ValueError("a model needs the slice positions it was trained on, but got none")
+        names, rows = (self.conditioner.names, len(self.conditioner.rows)) if self.conditioner else ((), 0)
+        if names != self.spec.conditions or rows not in (0, len(self.positions)):
+            raise ValueError(
+                f"a model of conditions {list(self.spec.conditions)} and {len(self.positions)} positions needs a"
+                f" row for each, but got {rows} rows of {list(names)}"
+            )
         self.codec.eval()
         self.network.eval()
 
@@ -42,8 +52,9 @@ class LatentDiffusion:
         return self.codec.mean.device
 
     def denoiser(self) -> Denoiser:
-        """Return the network as samplers see it."""
-        return Denoiser(self.network, self.spec.schedule.build(), self.spec.prediction)
+        """Return the network as samplers see it; conditions that the cues lack are unknown to it."""
+        predictor = _Filling(self.network, self.spec.cues) if self.spec.conditions else self.network
+        return Denoiser(predictor, self.spec.schedule.build(), self.spec.prediction)
 
     def to(self, device: torch.device) -> "LatentDiffusion":
         """Move the weights, and return the model."""
@@ -54,6 +65,8 @@ class LatentDiffusion:
     def save(self, directory: Path) -> None:
         """Write ``model.json`` and the weights it names by their hash; an older model stays whole until then."""
         tensors = prefixed("codec", self.codec.state_dict()) | prefixed("network", self.network.state_dict())
+        if self.conditioner:
+            tensors |= prefixed("conditions", self.conditioner.tensors())
         content = to_bytes(tensors | {"positions": self.positions})
         digest = sha256(content)
         atomic_write(directory / weights_name(digest), content)
@@ -81,7 +94,21 @@ class LatentDiffusion:
         positions = tensors.get("positions")
         if positions is None or positions.ndim != 1 or not positions.is_floating_point() or len(positions) == 0:
             raise RunError(f"{path.name}: the slice positions are missing")
-        return LatentDiffusion(spec, codec.requires_grad_(False), network.requires_grad_(False), positions)
+        conditioner = _read_conditions(spec, tensors, path.name)
+        return LatentDiffusion(spec, codec.requires_grad_(False), network.requires_grad_(False), positions, conditioner)
+
+
+@dataclass(frozen=True, eq=False)
+class _Filling:
+    network: nn.Module
+    width: int
+
+    def __call__(
+        self, noisy: Float[Tensor, "b ..."], t: Int64[Tensor, " b"], cues: Float[Tensor, "b k"]
+    ) -> Float[Tensor, "b ..."]:
+        missing = self.width - cues.shape[1]
+        predicted: Tensor = self.network(noisy, t, functional.pad(cues, (0, missing)) if missing else cues)
+        return predicted
 
 
 def weights_name(digest: str) -> str:
@@ -105,3 +132,12 @@ def _read_weights(path: Path, digest: str) -> dict[str, Tensor]:
     if sha256(content) != digest:
         raise RunError(f"{path}: altered or truncated since it was written (its sha256 differs from model.json)")
     return from_bytes(content, path.name)
+
+
+def _read_conditions(spec: ModelSpec, tensors: dict[str, Tensor], name: str) -> Conditioner | None:
+    if not spec.conditions:
+        return None
+    try:
+        return restore_conditioner(spec.conditions, under("conditions", tensors))
+    except (KeyError, RuntimeError, DataError) as error:
+        raise RunError(f"{name}: the training conditions are missing or unlike model.json ({error})") from error

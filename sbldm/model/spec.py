@@ -1,7 +1,12 @@
 """All that decides what a model is, apart from its weights."""
 
-from pydantic import Field, model_validator
-from torch import nn
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from pydantic import Field, model_serializer, model_validator
+from torch import Tensor, nn
 
 from sbldm.diffusion import AnySchedule, Prediction, check_prediction
 from sbldm.nn import AnyAutoencoder, AnyNetwork, Autoencoder, borrowed_generator
@@ -23,6 +28,13 @@ class ModelSpec(Spec):
     network: AnyNetwork
     schedule: AnySchedule
     prediction: Prediction = "v"
+    conditions: tuple[str, ...] = ()
+    """Names of the numbers that follow the ``CUES``: each as a standardized value and a flag that it is known."""
+
+    @model_serializer(mode="wrap")
+    def _leave_out_unused(self, dump: Callable[[Any], dict[str, Any]]) -> dict[str, Any]:
+        """Dump no empty conditions, so that models without them keep their digest and their format."""
+        return {name: value for name, value in dump(self).items() if value or name != "conditions"}
 
     @model_validator(mode="after")
     def _parts_agree(self) -> "ModelSpec":
@@ -46,6 +58,11 @@ class ModelSpec(Spec):
         """Return channels, height and width of a latent."""
         return self.autoencoder.latent_channels, self.latent_size, self.latent_size
 
+    @property
+    def cues(self) -> int:
+        """Return how many numbers the network is told per sample."""
+        return len(CUES) + 2 * len(self.conditions)
+
     def build_autoencoder(self, seed: int) -> Autoencoder:
         """Return the autoencoder with its first weights."""
         with borrowed_generator(seed, "autoencoder"):
@@ -54,4 +71,9 @@ class ModelSpec(Spec):
     def build_network(self, seed: int) -> nn.Module:
         """Return the network with its first weights."""
         with borrowed_generator(seed, "network"):
-            return self.network.build(self.autoencoder.latent_channels, len(CUES))
+            return self.network.build(self.autoencoder.latent_channels, self.cues)
+
+
+def forget_conditions(cues: Float[Tensor, "b k"]) -> Float[Tensor, "b k"]:
+    """Return the cues of samples of whose conditions nothing is known: all their values and flags are 0."""
+    return torch.cat([cues[:, : len(CUES)], torch.zeros_like(cues[:, len(CUES) :])], dim=1)

@@ -7,12 +7,14 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from sbldm.data.slices import SliceSet
-from sbldm.diffusion import CutMixSpec, Denoiser, LossSpec, cutmix, diffuse
-from sbldm.model import ModelSpec
+from sbldm.diffusion import CutMixSpec, Denoiser, LossSpec, Mixed, cutmix, diffuse
+from sbldm.model import Conditioner, ConditioningSpec, ModelSpec, forget_conditions
 from sbldm.nn.autoencoders import autoencoder_loss, pack
 from sbldm.seeding import generator
 from sbldm.spec import digest_of
 from sbldm.training.task import Task, batch_indices
+
+EVERY_TENTH = ConditioningSpec()
 
 
 class AutoencoderTask(Task):
@@ -24,7 +26,7 @@ class AutoencoderTask(Task):
         autoencoder = spec.build_autoencoder(seed)
         autoencoder.initialise(pack(train.images, train.labels, spec.classes))
         settings = spec.model_dump(mode="json", include={"size", "image_channels", "label_names", "autoencoder"})
-        super().__init__(autoencoder, digest_of([settings, train.digest()]))
+        super().__init__(autoencoder, digest_of([settings, train.without_conditions().digest()]))
         self.autoencoder, self.spec, self.train = autoencoder, spec, train
 
     def loss(self, step: int, *, batch: int, seed: int, device: torch.device) -> Float[Tensor, ""]:
@@ -47,6 +49,8 @@ class DiffusionTask(Task):
         loss: compares estimate and truth, sample by sample.
         cutmix: how often latents are mixed; the network is told which.
         seed: of the network's first weights.
+        conditioner: conditions of each latent, where the model has any.
+        conditioning: how often they are withheld.
     """
 
     stage = "diffusion"
@@ -60,10 +64,14 @@ class DiffusionTask(Task):
         loss: LossSpec,
         cutmix: CutMixSpec,
         seed: int,
+        conditioner: Conditioner | None = None,
+        conditioning: ConditioningSpec = EVERY_TENTH,
     ) -> None:
+        told = [conditioner.digest(), conditioning.model_dump(mode="json")] if conditioner else []
         settings = [spec.model_dump(mode="json"), loss.model_dump(mode="json"), cutmix.model_dump(mode="json")]
-        super().__init__(spec.build_network(seed), digest_of([*settings, _digest(latents), _digest(positions)]))
+        super().__init__(spec.build_network(seed), digest_of([*settings, _digest(latents), _digest(positions), *told]))
         self.latents, self.positions, self.cutmix, self.criterion = latents, positions, cutmix, loss
+        self.conditioner, self.conditioning = conditioner, conditioning
         self.denoiser = Denoiser(self.module, spec.schedule.build(), spec.prediction)
 
     def loss(self, step: int, *, batch: int, seed: int, device: torch.device) -> Float[Tensor, ""]:
@@ -74,13 +82,26 @@ class DiffusionTask(Task):
         schedule = self.denoiser.schedule
         t = torch.randint(1, schedule.timesteps + 1, (batch,), generator=draws).to(device)
         noise = torch.randn(mixed.latents.shape, generator=draws).to(device)
-        clean, cues = mixed.latents.to(device), stack_cues(mixed.positions, mixed.flags).to(device)
+        cues = stack_cues(mixed.positions, mixed.flags)
+        if self.conditioner:
+            told = self.conditioner.encode(self.conditioner.rows.values[rows])
+            cues = self._withhold(torch.cat([cues, told], dim=1), rows, mixed, step, seed)
+        clean, cues = mixed.latents.to(device), cues.to(device)
         estimate = self.denoiser(diffuse(clean, noise, t, schedule), t, cues)
         return self.criterion.per_sample(estimate, clean, noise, t, schedule, self.denoiser.prediction).mean()
 
+    def _withhold(
+        self, cues: Float[Tensor, "b k"], rows: Int64[Tensor, " b"], mixed: Mixed, step: int, seed: int
+    ) -> Float[Tensor, "b k"]:
+        """Take the conditions from some samples by chance, and from all that show two patients."""
+        chance = torch.rand(len(cues), generator=generator(seed, self.stage, "conditions", step))
+        of_two = (mixed.latents != self.latents[rows]).flatten(1).any(1)
+        silent = (chance < self.conditioning.dropout) | of_two
+        return torch.where(silent[:, None], forget_conditions(cues), cues)
+
 
 def stack_cues(positions: Float[Tensor, " b"], flags: Float[Tensor, " b"]) -> Float[Tensor, "b k"]:
-    """Return what the network is told about each sample, in the order of ``CUES``."""
+    """Return what the network is told about each sample beside conditions, in the order of ``CUES``."""
     return torch.stack([positions, flags], dim=1)
 
 
