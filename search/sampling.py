@@ -1,7 +1,7 @@
 """Samples of a model on disk: made once per (network, sampler, seed, count), and as one npz for the user."""
 
 import io
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from sbldm.diffusion import SamplerSpec
+from sbldm.errors import ConfigError
 from sbldm.files import atomic_write
 from sbldm.model import GeneratedBatch, LatentDiffusion, generate
 from sbldm.spec import digest_of
@@ -84,6 +85,11 @@ def sample_stage(
     return Samples(images, labels, path, meta["seconds_per_image"], meta["network_calls"], read_told(path))
 
 
+def parse_conditions(words: Sequence[str]) -> dict[str, float]:
+    """Turn ``volume=1200`` and the like into numbers by name; the last word on a name counts."""
+    return dict(_parse_condition(word) for word in words)
+
+
 def write_samples(path: Path, batches: list[GeneratedBatch], names: tuple[str, ...] = ()) -> None:
     """Write images in [0, 1], label maps, slice positions and named conditions, if any, as one npz."""
     content = io.BytesIO()
@@ -112,3 +118,11 @@ def read_told(path: Path) -> dict[str, Float[Tensor, " n"]]:
             return {}
         columns = torch.from_numpy(arrays["conditions"]).T
         return dict(zip(arrays["condition_names"].tolist(), columns, strict=True))
+
+
+def _parse_condition(word: str) -> tuple[str, float]:
+    name, _, number = word.partition("=")
+    try:
+        return name.strip(), float(number)
+    except ValueError:
+        raise ConfigError(f"a condition must be NAME=NUMBER, e.g. volume=1200, but got {word!r}") from None

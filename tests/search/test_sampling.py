@@ -11,7 +11,7 @@ import torch
 from sbldm.errors import ConfigError
 from search.cache import Cache
 from search.config import ExperimentConfig, build_config
-from search.sampling import Samples, sample_stage
+from search.sampling import Samples, parse_conditions, sample_stage
 from search.stages import Trained, codec_stage, data_stage, network_stage, untrained
 
 Follow = Callable[..., tuple[list[Any], Any]]
@@ -118,3 +118,10 @@ def test_another_table_of_conditions_is_other_data(
         assert str(tmp_path) not in str(config.public())
         digests.append(follow(data_stage(config, cache))[1].digest)
     assert len(set(digests)) == 2
+
+
+def test_words_become_conditions_or_are_refused() -> None:
+    assert parse_conditions(["volume=1200", " x = -3.5 ", "volume=1e3"]) == {"volume": 1000.0, "x": -3.5}
+    for word in ("volume", "volume=", "volume=big"):
+        with pytest.raises(ConfigError, match="must be NAME=NUMBER"):
+            parse_conditions([word])

@@ -60,13 +60,16 @@ def test_one_call_on_the_doubled_batch_is_two_calls(gaussian: Any) -> None:
     torch.testing.assert_close(guided.clean, apart, rtol=1e-9, atol=1e-9)
 
 
-def test_the_precision_is_that_of_the_noisy_sample(gaussian: Any) -> None:
-    inner = gaussian.denoiser(SCHEDULE).predictor
+def test_the_difference_is_taken_in_the_precision_of_the_noisy_sample(gaussian: Any) -> None:
+    """In bfloat16 itself, 1 + w and the difference would each be rounded to three digits."""
+    inner = gaussian.denoiser(SCHEDULE, "eps").predictor
 
     def half(noisy: Tensor, t: Tensor, cues: Tensor) -> Tensor:
         return inner(noisy, t, cues).bfloat16()  # type: ignore[no-any-return]
 
-    assert guide(Denoiser(half, SCHEDULE, "v"), 1.0, blank)(NOISY, LEVELS, CUES).clean.dtype == torch.float64
+    guided = guide(Denoiser(half, SCHEDULE, "eps"), 1.3, blank)(NOISY, LEVELS, CUES)
+    told, untold = half(NOISY, LEVELS, CUES).double(), half(NOISY, LEVELS, blank(CUES)).double()
+    assert torch.equal(guided.noise, (1 + 1.3) * told - 1.3 * untold)
 
 
 @pytest.mark.parametrize("scale", [-1.5, math.nan, math.inf])
