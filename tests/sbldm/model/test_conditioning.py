@@ -145,6 +145,13 @@ def test_given_conditions_replace_those_of_the_row_and_change_the_image(told: La
     assert not torch.equal(images(told, conditions={"volume": 70.0}), images(told))
 
 
+def test_a_request_leaves_the_training_rows_as_they_are(told: LatentDiffusion) -> None:
+    assert told.conditioner is not None
+    before = told.conditioner.digest()
+    told.conditioner.request({"volume": 70.0}, told.conditioner.rows.values)
+    assert told.conditioner.digest() == before
+
+
 def test_a_sample_is_the_same_at_any_batch_size_and_resume(told: LatentDiffusion) -> None:
     whole = images(told, guidance=1.5, conditions={"age": 50.0})
     torch.testing.assert_close(
@@ -167,6 +174,10 @@ def test_guidance_of_minus_one_heeds_no_condition_and_zero_costs_one_call(told: 
     [
         ({"volum": 3.0}, "unknown condition 'volum' - did you mean 'volume'.; this model knows volume, age"),
         ({"volume": 461.0}, r"condition volume was in \[0, 230\] in training, but got 461; ask for a value in or near"),
+        (
+            {"volume": -231.0},
+            r"condition volume was in \[0, 230\] in training, but got -231; ask for a value in or near",
+        ),
         ({"age": math.nan}, r"condition age was in \[40, 62\] in training, but got nan"),
     ],
 )
