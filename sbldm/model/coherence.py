@@ -27,7 +27,8 @@ class Coherence(Spec):
     length_mm: float = Field(default=5.0, ge=0)
     """The correlation of noise at distance d is exp(-d^2 / 2 length^2); 0 makes the slices independent.
 
-    With 5 mm phantoms resemble their neighbors as real ones do, at 5 to 37 mm; with 10 mm they are too smooth.
+    With 5 mm, slices of generated phantoms 4.7 mm apart differ as real ones do (mean absolute difference 0.070
+    for both, Dice of the labels 0.61 and 0.60); with 8 mm they are too alike (0.048, 0.71).
     """
 
 
