@@ -7,13 +7,15 @@ import torch
 from torch import Tensor
 
 from sbldm.data.conditions import Conditions
-from sbldm.diffusion import LOSSES, CutMixSpec
+from sbldm.diffusion import LOSSES, CutMixSpec, cutmix, diffuse
 from sbldm.model import CUES, ConditioningSpec, ModelSpec, measure_conditions
+from sbldm.seeding import generator
 from sbldm.training import DiffusionTask
+from sbldm.training.stages import stack_cues
+from sbldm.training.task import batch_indices
 
 CPU = torch.device("cpu")
 COUNT = 40
-LOSSES_BEFORE = ["0x1.960aee0000000p-1", "0x1.d02ac20000000p-1", "0x1.2c688a0000000p+0"]
 
 
 def make_task(
@@ -46,10 +48,31 @@ def heard(task: DiffusionTask, step: int = 1, batch: int = COUNT) -> Tensor:
 def test_the_loss_without_conditions_is_to_the_bit_what_it_was_before_there_were_any(
     make_diffusion: Callable[..., DiffusionTask],
 ) -> None:
-    """Golden numbers of the version before conditions, on one thread; the digest names the old checkpoints."""
+    """Against the loss as it was then, written out; the network is shaken, so that its cues count."""
+    task = make_diffusion()
+    draws = torch.Generator().manual_seed(1)
+    for weight in task.module.parameters():
+        weight.data += 0.1 * torch.randn(weight.shape, generator=draws)
+    for step in (1, 2, 3):
+        rows = batch_indices(len(task.latents), 7, step, seed=0, stage="diffusion")
+        random = generator(0, "diffusion", "step", step)
+        mixed = cutmix(task.latents[rows], task.positions[rows], task.cutmix, random)
+        t = torch.randint(1, 51, (7,), generator=random)
+        noise = torch.randn(mixed.latents.shape, generator=random)
+        noisy = diffuse(mixed.latents, noise, t, task.denoiser.schedule)
+        found = task.denoiser(noisy, t, stack_cues(mixed.positions, mixed.flags))
+        before = task.criterion.per_sample(found, mixed.latents, noise, t, task.denoiser.schedule, "v").mean()
+        assert torch.equal(task.loss(step, batch=7, seed=0, device=CPU), before)
+
+
+def test_checkpoints_and_losses_of_the_version_before_conditions_are_still_known(
+    make_diffusion: Callable[..., DiffusionTask],
+) -> None:
+    """Golden: digest and losses of the commit before; the last bits of a sum may differ between processors."""
     task = make_diffusion()
     assert task.digest == "52c157f0602b1322"
-    assert [task.loss(step, batch=7, seed=0, device=CPU).item().hex() for step in (1, 2, 3)] == LOSSES_BEFORE
+    losses = [task.loss(step, batch=7, seed=0, device=CPU).item() for step in (1, 2, 3)]
+    assert losses == pytest.approx([0.7930521368980408, 0.9065762162208557, 1.173470139503479], rel=1e-6)
 
 
 def test_withholding_changes_neither_noise_nor_levels(make_spec: Callable[..., ModelSpec]) -> None:
@@ -70,9 +93,9 @@ def test_the_network_hears_its_own_row_standardized(make_spec: Callable[..., Mod
 
 def test_conditions_are_withheld_whole_from_the_given_share(make_spec: Callable[..., ModelSpec]) -> None:
     task = make_task(make_spec, dropout=0.3)
-    told = torch.cat([heard(task, step)[:, len(CUES) :] for step in range(1, 51)])
+    told = torch.cat([heard(task, step)[:, len(CUES) :] for step in range(1, 21)])
     silent = told[:, 1] == 0
-    assert abs(float(silent.float().mean()) - 0.3) < 4 * (0.3 * 0.7 / 2000) ** 0.5  # four standard errors
+    assert abs(float(silent.float().mean()) - 0.3) < 4 * (0.3 * 0.7 / 800) ** 0.5  # four standard errors
     assert bool((told[silent] == 0).all())
     positions = heard(task)[:, 0]
     assert len(positions.unique()) == COUNT  # the position is never withheld
