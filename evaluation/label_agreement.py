@@ -101,8 +101,8 @@ def label_shares(
 def share_gaps(
     real: Maps,
     real_groups: Groups,
-    generated: Maps,
-    generated_groups: Groups,
+    generated: UInt8[Tensor, "m h w"],
+    generated_groups: Int64[Tensor, " m"],
     *,
     names: Sequence[str],
     level: float = 0.95,

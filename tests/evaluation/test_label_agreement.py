@@ -129,17 +129,13 @@ def test_the_interval_of_a_gap_is_welchs_where_each_slice_is_a_patient():
     assert (gap.low, gap.high) == pytest.approx((expected.low, expected.high), rel=1e-9)
 
 
+@pytest.mark.usefixtures("_as_users_run")
 def test_maps_that_do_not_belong_together_are_refused():
     truth, groups = maps(0)
     with pytest.raises(ValueError, match="one shape"):
         dice_scores(truth, truth[:, :8], groups, classes=3)
     with pytest.raises(ValueError, match="each of the 12 maps"):
         label_shares(truth, groups[:4], names=NAMES)
-
-
-@pytest.fixture(autouse=True)
-def _unchecked(_as_users_run):
-    """Shapes that disagree are refused in the library's own words."""
 
 
 def test_the_examples_hold():
