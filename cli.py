@@ -104,23 +104,41 @@ def train(
 @app.command()
 def sample(
     run_id: RunId,
-    count: Annotated[int, typer.Option("-n", "--count", min=1, help="How many slices.")] = 64,
+    count: Annotated[int, typer.Option("-n", "--count", min=1, help="How many.")] = 64,
     seed: Annotated[int, typer.Option(min=0, help="Another seed makes other slices.")] = 0,
-    out: Annotated[Path, typer.Option(help="Folder for the PNG grid and the npz.")] = Path("samples"),
+    out: Annotated[Path, typer.Option(help="Folder for the files.")] = Path("samples"),
+    condition: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=NUMBER", help="Ask for it, as volume=1200; repeatable.")
+    ] = None,
+    guidance: Annotated[float, typer.Option(min=0, help="Push towards the conditions; 0 is the model's own.")] = 0.0,
+    volume: Annotated[bool, typer.Option("--volume", help="Whole volumes as NIfTI; the count is of volumes.")] = False,
+    slices: Annotated[int | None, typer.Option(min=2, help="Slices of a volume; as in training by default.")] = None,
     changes: Set = None,
     home: Home = HOME,
     tracking_uri: Uri = None,
 ) -> None:
-    """Generate slices with label maps: a PNG grid and one npz."""
+    """Generate slices with label maps (PNG grid and npz), or volumes (NIfTI, and how their slices hang together)."""
     from search.cache import Cache
-    from search.compose import pairs
-    from search.inspect import save_samples
+    from search.compose import numbers, pairs
+    from search.inspect import find_format, save_samples
     from search.progress import follow
     from search.runs import open_run, sample_run
 
+    wanted = numbers(condition)
+    if volume and (wanted or guidance):
+        raise typer.BadParameter("volumes take no --condition or --guidance")
     cache = Cache(home / "cache")
     run = open_run(run_id, cache=cache, store=_open(home, tracking_uri), changes=pairs(changes))
-    for path in save_samples(follow(sample_run(run, count, seed=seed, cache=cache)), out):
+    if volume:
+        from search.volumes import volume_run
+
+        files = follow(volume_run(run, count, seed=seed, cache=cache, out=out, slices=slices))
+        typer.echo(find_format("md")(files.table))
+        paths = (*files.images, *files.labels, files.picture)
+    else:
+        made = follow(sample_run(run, count, seed=seed, cache=cache, conditions=wanted, guidance=guidance))
+        paths = save_samples(made, out)
+    for path in paths:
         typer.echo(path)
 
 

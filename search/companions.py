@@ -14,6 +14,7 @@ from search.cache import Cache, Entry
 from search.config import ExperimentConfig
 from search.early_stop_pairs import MEASURES, StoppedPairs, compare_early_stops, name_numbers, name_results
 from search.events import Event
+from search.label_yardsticks import measure_labels
 from search.measure import Judge, to_images
 from search.sampling import Samples
 from search.stages import Trained, cached
@@ -42,6 +43,7 @@ def measure_companions(
         measured = yield from second.generated(real, samples.images)
         results |= {f"eval/{result.name}": result for result in measured}
     results |= yield from _diversity(config, data, samples, cache)
+    results |= yield from measure_labels(config, data, trained, samples, cache)
     audited = yield from audit_stage(config, data, samples, judge, cache)
     stopped = yield from _early_stops(config, trained, cache)
     return Companions(

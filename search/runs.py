@@ -64,8 +64,16 @@ def open_run(prefix: str, *, cache: Cache, store: MlflowStore, changes: Mapping[
     return OpenedRun(record, config, Trained(model, directory, network, codec, untrained, costs))
 
 
-def sample_run(run: OpenedRun, count: int, *, seed: int, cache: Cache) -> Generator[Event, None, Samples]:
-    """Return new slices of a run's model, by the run's own sampler."""
+def sample_run(
+    run: OpenedRun,
+    count: int,
+    *,
+    seed: int,
+    cache: Cache,
+    conditions: Mapping[str, float] | None = None,
+    guidance: float = 0.0,
+) -> Generator[Event, None, Samples]:
+    """Return new slices of a run's model, by the run's own sampler, under conditions where some are given."""
     return (
         yield from sample_stage(
             run.trained.model,
@@ -76,6 +84,8 @@ def sample_run(run: OpenedRun, count: int, *, seed: int, cache: Cache) -> Genera
             batch=run.config.evaluation.batch,
             cache=cache,
             device=run.config.device,
+            conditions=conditions,
+            guidance=guidance,
         )
     )
 

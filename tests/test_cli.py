@@ -111,6 +111,8 @@ def test_the_overview_names_every_command(told: dict[str, dict[str, str]]) -> No
         (["evaluate", "--generated", "x", "--real", "phantom"], 3, ("x:",)),
         (["compare", "a", "b"], 4, ("no runs are tracked here yet",)),
         (["compare"], 2, ("RUN_A",)),
+        (["sample", "abc", "--condition", "volume"], 2, ("--condition expects name=number", "'volume'")),
+        (["sample", "abc", "--volume", "--condition", "volume=3"], 2, ("volumes take no --condition",)),
         (["power", "a"], 4, ("no runs are tracked here yet",)),
         (["power", "a", "--chance", "2"], 2, ("--chance",)),
         (["train", "--dry-run", "--set", "evaluation.extractor=lite"], 2, ("clip-", "did you mean 'lite0'")),
