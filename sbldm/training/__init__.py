@@ -2,7 +2,9 @@
 
 from sbldm.training.checkpoint import Checkpoint, CheckpointStore
 from sbldm.training.device import DeviceName, choose_device
-from sbldm.training.loop import StepRecord, train
+from sbldm.training.distributed import World, current_world, joined
+from sbldm.training.loop import train
+from sbldm.training.record import StepRecord
 from sbldm.training.spec import Precision, TrainingSpec, learning_rate
 from sbldm.training.stages import AutoencoderTask, DiffusionTask, stack_cues
 from sbldm.training.task import Task
@@ -19,7 +21,10 @@ __all__ = [
     "StepRecord",
     "Task",
     "TrainingSpec",
+    "World",
     "choose_device",
+    "current_world",
+    "joined",
     "learning_rate",
     "stack_cues",
     "train",

@@ -3,7 +3,6 @@
 import math
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
@@ -11,31 +10,17 @@ from torch import Tensor
 
 from sbldm.errors import DivergedError, ResourceError
 from sbldm.nn import borrowed_generator
+from sbldm.training.calls import CallPath
 from sbldm.training.checkpoint import CheckpointStore
 from sbldm.training.device import choose_device, choose_dtype, peak_memory_bytes
+from sbldm.training.distributed import all_go_on, check_batch, check_step, current_world, sum_gradients
 from sbldm.training.ema import ema_decay, update_average
+from sbldm.training.record import StepRecord
 from sbldm.training.spec import TrainingSpec, learning_rate
 from sbldm.training.state import TrainingState, check_identity, identify
 from sbldm.training.task import Task
 
 MOST_OVERFLOWS = 20
-
-
-@dataclass(frozen=True)
-class StepRecord:
-    """What a watcher may know of one training step, counted from 1."""
-
-    stage: str
-    step: int
-    steps: int
-    loss: float
-    learning_rate: float
-    gradient_norm: float
-    """Before clipping; infinite where a float16 step overflowed and was skipped."""
-    seconds: float
-    peak_memory_bytes: int
-    is_exact: bool
-    """False once resumed on another kind of machine than the checkpoint's."""
 
 
 def train(
@@ -51,10 +36,14 @@ def train(
     With a store it goes on from the newest checkpoint, commits when one is due, at the end, and when the caller
     stops early. A checkpoint is written after the caller has dealt with its step's record.
 
+    Joined processes (see ``distributed.joined``) share each batch; all call this function alike, and only the first
+    yields records and commits.
+
     Raises:
+        ConfigError: the processes cannot share the batch equally.
         DivergedError: loss or gradient is not finite; the weights are those of the step before.
         RunError: the store holds checkpoints of other settings, or damaged ones only.
-        ResourceError: memory or disk do not suffice.
+        ResourceError: memory or disk do not suffice, or another process of this training ended.
     """
     return _Run(task, spec, seed, store, choose_device() if device is None else device).records()
 
@@ -69,6 +58,9 @@ class _Run:
         task.averaged.to(device)
         self.task, self.spec, self.seed, self.store, self.device = task, spec, seed, store, device
         self.dtype = choose_dtype(spec.precision, device)
+        self.world = current_world()
+        check_batch(spec.batch, spec.accumulate, self.world)
+        self.calls = CallPath(task.module, spec, self.world)
         optimizer = torch.optim.AdamW(
             task.module.parameters(),
             lr=spec.learning_rate,
@@ -85,15 +77,28 @@ class _Run:
     def records(self) -> Iterator[StepRecord]:
         self._resume()
         for step in range(self.state.step + 1, self.spec.steps + 1):
+            if not self._all_go_on(True):
+                break
             record = self._advance(step)
+            if not self.world.is_first:
+                continue
             try:
                 yield record
             except GeneratorExit:  # the caller stops early: keep what is done
-                self._commit()
+                if step < self.spec.steps:
+                    self._all_go_on(False)
+                self._finish()
                 raise
             if self._is_due():
                 self._commit()
+        self._finish()
+
+    def _finish(self) -> None:
         self._commit()
+        self._all_go_on(True)  # the others wait until the checkpoint is there
+
+    def _all_go_on(self, go_on: bool) -> bool:
+        return go_on if self.world.size == 1 else all_go_on(go_on, self.device)
 
     def _resume(self) -> None:
         checkpoint = self.store.latest() if self.store else None
@@ -101,13 +106,15 @@ class _Run:
             check_identity(checkpoint, self.identity)
             self.state.restore(checkpoint, self.device)
             self.committed = checkpoint.step
+        if self.world.size > 1:
+            check_step(self.state.step, self.device)
 
     def _is_due(self) -> bool:
         waited = time.monotonic() - self.committed_at
         return self.state.step - self.committed >= self.spec.commit_every or waited >= self.spec.commit_seconds
 
     def _commit(self) -> None:
-        if self.store and self.state.step > self.committed:
+        if self.store and self.world.is_first and self.state.step > self.committed:
             self.store.commit(self.state.step, self.state.tensors(), self.state.meta(self.identity, self.device))
             self.committed, self.committed_at = self.state.step, time.monotonic()
 
@@ -116,12 +123,7 @@ class _Run:
         rate = learning_rate(self.spec, step)
         for group in self.state.optimizer.param_groups:
             group["lr"] = rate
-        try:
-            loss = self._backward(step)
-        except RuntimeError as error:  # torch raises no other type when a CPU has no memory left
-            if not _is_out_of_memory(error):
-                raise
-            raise ResourceError(f"not enough memory for a batch of {self.spec.batch}; lower the batch size") from error
+        loss = self._try_backward(step)
         norm = self._update(step, loss)
         update_average(self.task.averaged, self.task.module, ema_decay(self.spec.ema_decay, step))
         self.state.step = step
@@ -135,19 +137,41 @@ class _Run:
             seconds=time.perf_counter() - started,
             peak_memory_bytes=peak_memory_bytes(self.device),
             is_exact=self.state.is_exact,
+            samples=self.spec.batch,
         )
+
+    def _try_backward(self, step: int) -> float:
+        try:
+            return self._backward(step)
+        except RuntimeError as error:  # torch raises no other type when a CPU has no memory left
+            if _is_out_of_memory(error):
+                message = (
+                    f"not enough memory for a batch of {self.spec.batch}; lower the batch size or raise accumulate"
+                )
+                raise ResourceError(message) from error
+            if not self.calls.is_compiled:
+                raise
+            self.calls.give_up_compiling(error)
+        return self._backward(step)
 
     def _backward(self, step: int) -> float:
         self.state.optimizer.zero_grad(set_to_none=True)
+        with self.calls.active():
+            loss = self._loss(step)
+            value = _finite(loss, self.task.stage, step)
+            self.state.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+        if self.world.size > 1:
+            sum_gradients(self.state.parameters)
+        return value
+
+    def _loss(self, step: int) -> Float[Tensor, ""]:
         mixed = self.dtype != torch.float32
+        others = () if self.world.is_first else ("rank", self.world.rank)  # each process drops out its own
         with (
-            borrowed_generator(self.seed, self.task.stage, "layers", step, device=self.device),
+            borrowed_generator(self.seed, self.task.stage, "layers", step, *others, device=self.device),
             torch.autocast(self.device.type, dtype=self.dtype if mixed else None, enabled=mixed),
         ):
-            loss = self.task.loss(step, batch=self.spec.batch, seed=self.seed, device=self.device)
-        value = _finite(loss, self.task.stage, step)
-        self.state.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
-        return value
+            return self.task.loss(step, batch=self.spec.batch, seed=self.seed, device=self.device)
 
     def _update(self, step: int, loss: float) -> float:
         scaler, optimizer = self.state.scaler, self.state.optimizer

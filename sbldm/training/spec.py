@@ -1,13 +1,15 @@
 """How long and how fast to train; every rate is a pure function of the step."""
 
 import math
-from typing import Literal
+from collections.abc import Callable
+from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_serializer, model_validator
 
 from sbldm.spec import Spec
 
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
+OPTIONAL = {"accumulate": 1, "checkpoint_activations": False, "compile": False}
 
 
 class TrainingSpec(Spec):
@@ -32,6 +34,27 @@ class TrainingSpec(Spec):
     """Steps between checkpoints."""
     commit_seconds: float = Field(300.0, gt=0)
     """A checkpoint is also due when this much time has passed."""
+    accumulate: int = Field(1, ge=1)
+    """Run each step's batch through the module in so many parts: less memory, a forward pass more, the same step."""
+    checkpoint_activations: bool = False
+    """Keep only what enters each block, and compute the rest again on the way back: less memory, a third slower."""
+    compile: bool = False
+    """Compile the module; worth it on a GPU only, and for long trainings."""
+
+    @model_validator(mode="after")
+    def _parts_are_equal(self) -> "TrainingSpec":
+        if self.batch % self.accumulate:
+            raise ValueError(f"accumulate must divide batch {self.batch}, but got {self.accumulate}")
+        return self
+
+    @model_serializer(mode="wrap")
+    def _leave_out_unused(self, dump: Callable[[Any], dict[str, Any]], info: Any) -> dict[str, Any]:
+        """Dump no optional setting that is not in use, so that trainings without them keep their digest.
+
+        With the context ``complete`` every setting is dumped.
+        """
+        unused = {} if (info.context or {}).get("complete") else OPTIONAL
+        return {name: value for name, value in dump(self).items() if name not in unused or value != unused[name]}
 
 
 def learning_rate(spec: TrainingSpec, step: int) -> float:

@@ -38,3 +38,19 @@ def test_a_warm_up_longer_than_training_never_reaches_the_full_rate() -> None:
 def test_settings_out_of_range_are_refused_by_name(changes: dict[str, object]) -> None:
     with pytest.raises(ValueError, match=next(iter(changes))):
         TrainingSpec.model_validate({"steps": 10, **changes})
+
+
+def test_settings_that_are_not_in_use_leave_every_digest_as_it_was() -> None:
+    """The digest is the one these settings had before accumulate, checkpoint_activations and compile were known."""
+    spec = TrainingSpec(steps=10)
+    assert spec.digest() == "500a57b58813fd85"
+    assert TrainingSpec(steps=10, accumulate=1, checkpoint_activations=False, compile=False).digest() == spec.digest()
+    changes: list[dict[str, object]] = [{"accumulate": 2}, {"checkpoint_activations": True}, {"compile": True}]
+    changed = {TrainingSpec.model_validate({"steps": 10, **change}).digest() for change in changes}
+    assert len(changed | {spec.digest()}) == 4
+
+
+def test_a_complete_dump_names_every_setting() -> None:
+    spec = TrainingSpec(steps=10)
+    assert spec.model_dump(context={"complete": True}).keys() == TrainingSpec.model_fields.keys()
+    assert TrainingSpec.model_validate(spec.model_dump()) == spec
