@@ -91,6 +91,15 @@ def test_the_network_hears_its_own_row_standardized(make_spec: Callable[..., Mod
     torch.testing.assert_close(told[:, 0].std(correction=0), torch.tensor(1.0))
 
 
+def test_each_latent_is_told_of_its_own_row(make_spec: Callable[..., ModelSpec]) -> None:
+    """The position, which rises with the row, says which row a latent is."""
+    task = make_task(make_spec, dropout=0.0)
+    assert task.conditioner is not None
+    cues = heard(task, batch=9)
+    rows = torch.searchsorted(task.positions, cues[:, 0].contiguous())
+    torch.testing.assert_close(cues[:, 2:], task.conditioner.encode(task.conditioner.rows.values[rows]))
+
+
 def test_conditions_are_withheld_whole_from_the_given_share(make_spec: Callable[..., ModelSpec]) -> None:
     task = make_task(make_spec, dropout=0.3)
     told = torch.cat([heard(task, step)[:, len(CUES) :] for step in range(1, 21)])
