@@ -8,7 +8,7 @@ from sbldm.training.record import StepRecord
 from sbldm.training.spec import Precision, TrainingSpec, learning_rate
 from sbldm.training.stages import AutoencoderTask, DiffusionTask, stack_cues
 from sbldm.training.task import Task
-from sbldm.training.validation import BinLoss, validation_loss
+from sbldm.training.validation import BinLoss, LossInterval, loss_intervals, validation_loss
 
 __all__ = [
     "AutoencoderTask",
@@ -17,6 +17,7 @@ __all__ = [
     "CheckpointStore",
     "DeviceName",
     "DiffusionTask",
+    "LossInterval",
     "Precision",
     "StepRecord",
     "Task",
@@ -26,6 +27,7 @@ __all__ = [
     "current_world",
     "joined",
     "learning_rate",
+    "loss_intervals",
     "stack_cues",
     "train",
     "validation_loss",

@@ -1,8 +1,11 @@
+import math
+
 import pytest
 import torch
+from scipy import stats
 
 from sbldm.diffusion import SCHEDULES, Denoiser
-from sbldm.training import validation_loss
+from sbldm.training import BinLoss, loss_intervals, validation_loss
 
 SCHEDULE = SCHEDULES.parse({"kind": "cosine", "timesteps": 200}).build()
 LATENTS = torch.randn(300, 2, 4, 4, generator=torch.Generator().manual_seed(0))
@@ -42,3 +45,28 @@ def test_the_result_depends_on_the_seed_and_not_on_the_batch() -> None:
 def test_bins_the_schedule_never_reaches_are_left_out() -> None:
     found = validation_loss(Denoiser(shrink, SCHEDULE, "x0"), LATENTS, CUES, seed=0, edges=(-200.0, -100.0, 0.0, 2.0))
     assert [each.low for each in found] == [-100.0, 0.0]
+
+
+def test_an_interval_of_equal_patients_is_students_by_an_independent_implementation() -> None:
+    """With as many slices each, the jackknife over patients is the t interval of their means, as scipy gives it."""
+    errors = torch.rand(24, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    each = BinLoss(-2.0, 0.0, float(errors.mean()), 0.0, 24, tuple(errors.tolist()))
+    patients = torch.arange(24) % 6 + 10
+    found = loss_intervals([each], patients, level=0.9)["validation/loss_snr_-2_0"]
+    means = torch.stack([errors[patients == p].mean() for p in range(10, 16)]).numpy()
+    low, high = stats.t.interval(0.9, 5, loc=means.mean(), scale=stats.sem(means))
+    assert (found.point, found.low, found.high) == pytest.approx((means.mean(), low, high))
+    assert found.patients == 6
+
+
+def test_one_patient_has_a_loss_but_no_interval() -> None:
+    (found,) = loss_intervals([BinLoss(0.0, 2.0, 0.5, 0.5, 2, (0.4, 0.6))], torch.zeros(2, dtype=torch.long)).values()
+    assert found.point == pytest.approx(0.5)
+    assert math.isnan(found.low)
+    assert math.isnan(found.high)
+
+
+def test_every_bin_keeps_the_error_of_each_latent() -> None:
+    for each in validation_loss(Denoiser(shrink, SCHEDULE, "x0"), LATENTS, CUES, seed=0):
+        assert len(each.clean_errors) == each.n == 300
+        assert sum(each.clean_errors) / 300 == pytest.approx(each.clean_error)
