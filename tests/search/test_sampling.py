@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from sbldm.errors import ConfigError
+from sbldm.spec import digest_of
 from search.cache import Cache
 from search.config import ExperimentConfig, build_config
 from search.sampling import Samples, parse_conditions, sample_stage
@@ -89,11 +90,13 @@ def test_conditioned_and_plain_networks_share_the_autoencoder_and_nothing_else(
 
 
 def test_a_plain_model_writes_the_arrays_it_always_wrote(
-    tiny: ExperimentConfig, cache: Cache, follow: Follow, draw: Callable[..., Samples]
+    tiny: ExperimentConfig, config: ExperimentConfig, cache: Cache, follow: Follow, draw: Callable[..., Samples]
 ) -> None:
     plain = train(tiny, cache, follow)
     samples = draw(plain)
     assert samples.conditions == {}
+    old_name = digest_of([plain.digest, config.sampler.model_dump(mode="json"), 6, 0])
+    assert samples.path.parent.name == old_name  # as before there were conditions
     with np.load(samples.path, allow_pickle=False) as arrays:
         assert sorted(arrays.files) == ["images", "labels", "positions"]
 
