@@ -88,7 +88,10 @@ def train(
 
     settings = compose(preset, config, source, changes)
     if dry_run:
-        typer.echo(json.dumps(settings.public(), indent=2))
+        from search.dry_run import dry_run as foretell
+
+        told = foretell(settings)
+        typer.echo(json.dumps(told.to_json(), indent=2) if as_json else "\n".join(told.lines()))
         return
     from search.cache import Cache
     from search.inspect import describe_result

@@ -201,9 +201,9 @@ def test_what_comes_later_wins(run: Run, tmp_path: Path) -> None:
     (tmp_path / "settings.yaml").write_text("seed: 5\ntraining: {steps: 7}\nschedule: {kind: gamma, gamma: 2}\n")
 
     def settings(*more: str) -> dict[str, dict[str, object]]:
-        code, out, _ = run("train", "--dry-run", *more)
+        code, out, _ = run("train", "--dry-run", "--json", *more)
         assert code == 0
-        found: dict[str, dict[str, object]] = json.loads(out)
+        found: dict[str, dict[str, object]] = json.loads(out)["settings"]
         return found
 
     plain = settings()
@@ -217,10 +217,20 @@ def test_what_comes_later_wins(run: Run, tmp_path: Path) -> None:
 def test_dry_settings_hold_no_path(run: Run, tmp_path: Path) -> None:
     folder = tmp_path / "dr-mueller"
     folder.mkdir()
-    code, out, err = run("train", "--dry-run", "--data", str(folder))
+    code, out, err = run("train", "--dry-run", "--json", "--data", str(folder))
     assert code == 0
-    assert json.loads(out)["data"]["root"] == "private"
+    assert json.loads(out)["settings"]["data"]["root"] == "private"
     assert "mueller" not in out + err
+
+
+def test_what_cannot_fit_is_refused_before_anything_is_read(run: Run, tmp_path: Path) -> None:
+    code, out, err = run("train", "--dry-run", "--set", "training.batch=100000000")
+    assert (code, out, err.count("\n")) == (5, "", 1)
+    assert "lower training.batch" in err
+    code, out, _ = run("train", "--dry-run")
+    assert code == 0
+    assert "GFLOP a step" in out
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.slow  # a fresh process that trains
