@@ -1,11 +1,11 @@
 """Everything that decides a result, in one frozen object; and how to change a part of it by its dotted path."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import Field, TypeAdapter, ValidationError, field_validator, model_validator
+from pydantic import Field, TypeAdapter, ValidationError, field_validator, model_serializer, model_validator
 
 from evaluation import EXTRACTORS
 from sbldm.data import AnySource, PhantomSpec, PrepareSpec, SplitSpec
@@ -14,6 +14,7 @@ from sbldm.diffusion.losses.mse import MeanSquaredError
 from sbldm.diffusion.samplers.ddim import Ddim
 from sbldm.diffusion.schedules.linear import Linear
 from sbldm.errors import ConfigError
+from sbldm.model import ConditioningSpec
 from sbldm.nn import AnyAutoencoder, AnyNetwork
 from sbldm.nn.autoencoders.patch import Patch
 from sbldm.nn.networks.unet import UNet
@@ -21,6 +22,8 @@ from sbldm.spec import Spec, did_you_mean
 from sbldm.training import DeviceName, TrainingSpec
 
 PRIVATE = "private"
+COMPLETE = {"complete": True}
+"""Context in which settings are dumped with those that are not in use, so that each can be changed by its path."""
 
 
 class EvaluationSpec(Spec):
@@ -78,10 +81,17 @@ class ExperimentConfig(Spec):
     prediction: Prediction = "x0"
     loss: AnyLoss = MeanSquaredError()
     cutmix: CutMixSpec = CutMixSpec()
+    conditioning: ConditioningSpec = ConditioningSpec()
     training: TrainingSpec = TrainingSpec(steps=1000)
     sampler: AnySampler = Ddim()
     evaluation: EvaluationSpec = EvaluationSpec()
     device: DeviceName = "auto"
+
+    @model_serializer(mode="wrap")
+    def _leave_out_unused(self, dump: Callable[[Any], dict[str, Any]], info: Any) -> dict[str, Any]:
+        """Dump no conditioning that is left as it is, so that older settings keep their digest."""
+        unused = self.conditioning == ConditioningSpec() and not (info.context or {}).get("complete")
+        return {name: value for name, value in dump(self).items() if name != "conditioning" or not unused}
 
     @model_validator(mode="after")
     def _parts_agree(self) -> "ExperimentConfig":
@@ -110,7 +120,7 @@ def override(config: ExperimentConfig, changes: Mapping[str, Any]) -> Experiment
     Raises:
         ConfigError: a path does not exist (the nearest one is named) or a value breaks a rule.
     """
-    settings = config.model_dump(mode="python")
+    settings = config.model_dump(mode="python", context=COMPLETE)
     whole = [path for path, value in changes.items() if isinstance(value, Mapping) or path.endswith(".kind")]
     for path in sorted(whole, key=lambda path: path.count(".")):
         settings = _complete(_set(settings, path, changes[path]), path.partition(".")[0])
@@ -150,7 +160,7 @@ def _complete(settings: dict[str, Any], section: str) -> dict[str, Any]:
         value: Any = TypeAdapter(kind).validate_python(settings[section])
     except ValidationError as error:
         raise ConfigError("; ".join(_explain(problem, section) for problem in error.errors())) from None
-    return settings | {section: value.model_dump(mode="python") if isinstance(value, Spec) else value}
+    return settings | {section: value.model_dump(mode="python", context=COMPLETE) if isinstance(value, Spec) else value}
 
 
 def _set(settings: dict[str, Any], path: str, value: Any) -> dict[str, Any]:

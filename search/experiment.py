@@ -69,7 +69,7 @@ def evaluate_model(
 def train_stages(config: ExperimentConfig, data: PreparedData, cache: Cache) -> Generator[Event, None, Trained]:
     """Return the trained model: first the autoencoder, then the network on its latents."""
     codec, digest = yield from codec_stage(config, data, cache)
-    return (yield from network_stage(config, data, codec, digest, cache))
+    return (yield from network_stage(config, data, codec, digest, cache, conditioning=config.conditioning))
 
 
 def _chance(

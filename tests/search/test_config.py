@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 from typing import Any
 
@@ -157,3 +158,17 @@ def test_a_setting_of_a_new_kind_can_be_set_with_it() -> None:
 def test_true_is_not_a_number() -> None:
     with pytest.raises(ConfigError, match="steps must not be true or false, but got True"):
         override(DEFAULT, {"training.steps": True})
+
+
+@pytest.mark.parametrize(
+    "path, value",
+    [("training.accumulate", 2), ("conditioning.dropout", 0.3), ("data.lesion_conditions", ("volume",))],
+)
+def test_a_setting_that_is_not_in_use_can_be_set_and_leaves_no_trace_otherwise(path: str, value: object) -> None:
+    plain = ExperimentConfig()
+    base = override(plain, {"data.lesion_probability": 0.5}) if path.startswith("data") else plain
+    section, _, name = path.partition(".")
+    changed = override(base, {path: value})
+    assert getattr(getattr(changed, section), name) == value
+    assert name not in json.dumps(base.public())
+    assert override(base, {}).digest() == base.digest() != changed.digest()
