@@ -35,13 +35,16 @@ class Stopping:
 def relative_error(estimate: Estimate, alpha_bar: float) -> Float64[Tensor, " b"]:
     """Return the predicted RMS error of each clean estimate over its own RMS; infinite at pure noise.
 
-    A posterior mean loses exactly the noise it cannot see: ``E|eps - eps_hat|^2 = d - E|eps_hat|^2``.
+    A posterior mean loses exactly the noise it cannot see: ``E|eps - eps_hat|^2 = d - E|eps_hat|^2``. An estimate with
+    an error of its own, independent of the noise, has ``E|eps - eps_hat|^2 = E|eps_hat|^2 - d``. So the distance of
+    ``|eps_hat|^2`` from d is the error on either side; clamped above d, it would call a bad network's sample finished.
+    Where both errors are alike they cancel, so this is a lower bound; chance alone moves ``|eps_hat|^2`` by sqrt(2 d).
     """
     clean, noise = (mean_square(part) for part in (estimate.clean, estimate.noise))
     if alpha_bar == 0:
         return torch.full_like(clean, torch.inf)
-    unseen = (1 - alpha_bar) / alpha_bar * (1 - noise).clamp_min(0)
-    return (unseen / clean.clamp_min(torch.finfo(torch.float64).tiny)).sqrt()
+    wrong = (1 - alpha_bar) / alpha_bar * (1 - noise).abs()
+    return (wrong / clean.clamp_min(torch.finfo(torch.float64).tiny)).sqrt()
 
 
 def mean_square(batch: Float[Tensor, "b ..."]) -> Float64[Tensor, " b"]:

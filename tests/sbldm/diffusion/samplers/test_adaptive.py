@@ -9,9 +9,9 @@ from pydantic import ValidationError
 from torch import Tensor
 from torch.testing import assert_close
 
-from sbldm.diffusion.process import Denoiser, Estimate, diffuse
+from sbldm.diffusion.process import Denoiser, Estimate, diffuse, estimate
 from sbldm.diffusion.samplers import SAMPLERS, Adaptive, Ddim, SampleStep, record, relative_error, replay, sample
-from sbldm.diffusion.samplers.stopping import Stopping
+from sbldm.diffusion.samplers.stopping import Stopping, mean_square
 from sbldm.diffusion.schedules import Cosine, Linear
 
 SCHEDULE = Linear().build()
@@ -126,9 +126,34 @@ def test_the_predicted_error_shrinks_as_the_clean_estimate_grows(scale: float) -
     )
 
 
-def test_a_noise_estimate_longer_than_noise_predicts_no_error() -> None:
-    found = relative_error(Estimate(torch.ones(1, 4), torch.full((1, 4), 1.1)), 0.5)
-    assert float(found) == 0
+def test_a_noise_estimate_longer_than_noise_is_an_error_too() -> None:
+    found = relative_error(Estimate(torch.full((1, 4), 2.0).double(), torch.full((1, 4), 1.5).double()), 0.2)
+    assert float(found) == pytest.approx((0.8 / 0.2 * (1.5**2 - 1)) ** 0.5 / 2)  # was 0: finished by being wrong
+
+
+@pytest.mark.parametrize("t", [20, 200, 400])
+@pytest.mark.parametrize("off", [0.1, 0.5, 2.0])
+def test_the_predicted_error_is_the_true_one_for_a_clean_estimate_that_is_off_by_chance(t: int, off: float) -> None:
+    clean, noise, chance = torch.randn(3, 1, 1_000_000, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+    level = torch.tensor([t])
+    guessed = clean + off * chance
+    found = estimate(guessed, diffuse(clean, noise, level, SCHEDULE), level, SCHEDULE, "x0")
+    predicted = relative_error(found, float(SCHEDULE.alpha_bar[t]))
+    # |eps|^2 / d strays by 0.0014 from 1, against an excess of at least 0.0042 (SNR 0.42 at t = 400, times off^2)
+    slack = 0.0014 / (float(SCHEDULE.snr[t]) * off**2)
+    assert float(predicted) == pytest.approx(off / float(mean_square(guessed).sqrt()), rel=0.01 + 2 * slack)
+
+
+@every_inner
+@pytest.mark.parametrize("threshold", [1e-12, 0.05])
+def test_a_network_that_predicts_too_much_noise_finishes_no_sample(inner: Any, threshold: float) -> None:
+    def untrained(noisy: Tensor, t: Tensor, cues: Tensor) -> Tensor:
+        draw = torch.Generator().manual_seed(int(t[0]))
+        return noisy + 20 * torch.randn(noisy.shape, generator=draw, dtype=noisy.dtype)  # of the clean sample
+
+    steps = walk(Adaptive(inner=inner, threshold=threshold), Denoiser(untrained, SCHEDULE, "x0"))
+    assert len(steps) == 40
+    assert (steps[-1].calls == 40).all()
 
 
 def test_a_walk_that_stopped_early_cannot_be_replayed(gaussian: Any) -> None:
