@@ -8,7 +8,7 @@ from pydantic import Field
 from torch import Tensor
 
 from sbldm.diffusion.samplers.base import SAMPLERS, Move, SamplerSpec
-from sbldm.diffusion.samplers.levels import spaced_levels
+from sbldm.diffusion.samplers.levels import Spacing, spaced_levels
 from sbldm.diffusion.schedules.schedule import Schedule
 
 
@@ -18,11 +18,13 @@ class Ddpm(SamplerSpec):
 
     kind: Literal["ddpm"] = "ddpm"
     steps: int | None = Field(None, ge=1)
+    spacing: Spacing = "trailing"
+    """Which levels are visited when ``steps`` leaves some out."""
 
     def levels(self, schedule: Schedule) -> tuple[int, ...]:
-        """Return all levels, or evenly strided ones."""
+        """Return all levels, or those of this spacing."""
         steps = schedule.timesteps if self.steps is None else self.steps
-        return spaced_levels(schedule, steps, spacing="trailing")
+        return spaced_levels(schedule, steps, spacing=self.spacing)
 
     def step(self, move: Move) -> Float[Tensor, "b ..."]:
         """Return a draw from the posterior of level s given the noisy sample and the clean estimate."""

@@ -29,9 +29,17 @@ class GaussianData:
 
     def answer(self, noise: Tensor, schedule: Schedule) -> Tensor:
         """Return where the exact flow takes this noise if cues are 0: quantiles stay."""
+        return self.mean + self.sd * self._quantile(noise, schedule)
+
+    def estimate_on_the_way(self, noise: Tensor, schedule: Schedule, t: int) -> Tensor:
+        """Return the exact clean estimate where the exact flow of this noise passes level t."""
+        alpha_bar = float(schedule.alpha_bar[t])
+        spread = (alpha_bar * self.sd**2 + 1 - alpha_bar) ** 0.5
+        return self.mean + alpha_bar**0.5 * self.sd**2 / spread * self._quantile(noise, schedule)
+
+    def _quantile(self, noise: Tensor, schedule: Schedule) -> Tensor:
         alpha_bar = float(schedule.alpha_bar[-1])
-        quantile = (noise - alpha_bar**0.5 * self.mean) / (alpha_bar * self.sd**2 + 1 - alpha_bar) ** 0.5
-        return self.mean + self.sd * quantile
+        return (noise - alpha_bar**0.5 * self.mean) / (alpha_bar * self.sd**2 + 1 - alpha_bar) ** 0.5
 
 
 @pytest.fixture

@@ -1,13 +1,22 @@
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import torch
+from pydantic import ValidationError
 from torch import Tensor
 
 from sbldm.diffusion.process import Denoiser
-from sbldm.diffusion.samplers import SAMPLERS, AnySampler, SamplerSpec, SampleStep, sample
+from sbldm.diffusion.samplers import (
+    SAMPLERS,
+    AnySampler,
+    SamplerSpec,
+    SampleStep,
+    Spacing,
+    sample,
+    spaced_levels,
+)
 from sbldm.diffusion.schedules import SCHEDULES, Cosine, Linear
 from sbldm.spec import Spec
 
@@ -77,6 +86,17 @@ def test_the_walk_converges_to_the_exact_flow_at_the_declared_order(rival: Sampl
     order = rival.inner.order if rival.kind == "adaptive" else rival.order
     assert float(fine.sqrt()) < 0.02
     assert float((coarse / fine).sqrt()) == pytest.approx(2**order, rel=0.06)
+
+
+@pytest.mark.parametrize("kind", ["ddim", "ddpm", "dpm-solver"])
+def test_spacing_is_a_setting_and_trailing_or_log_snr_by_default(kind: str) -> None:
+    default = "log-snr" if kind == "dpm-solver" else "trailing"
+    assert with_steps(SAMPLERS.parse({"kind": kind}), 4).levels(FINE) == spaced_levels(FINE, 4, default)
+    for spacing in get_args(Spacing):
+        rival = SAMPLERS.parse({"kind": kind, "steps": 4, "spacing": spacing})
+        assert rival.levels(FINE) == spaced_levels(FINE, 4, spacing)
+    with pytest.raises(ValidationError, match="'trailing', 'uniform' or 'log-snr'"):
+        SAMPLERS.parse({"kind": kind, "spacing": "leading"})
 
 
 @every_sampler
