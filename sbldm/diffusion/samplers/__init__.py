@@ -8,12 +8,13 @@ from sbldm.diffusion.samplers.dpm_solver import DpmSolver
 from sbldm.diffusion.samplers.levels import Spacing, spaced_levels
 from sbldm.diffusion.samplers.loop import SampleStep, sample
 from sbldm.diffusion.samplers.replay import Replay, Trajectory, record, replay
-from sbldm.diffusion.samplers.stopping import Stopping, relative_error
+from sbldm.diffusion.samplers.stopping import Criterion, Stopping, relative_change, relative_error
 
 __all__ = [
     "SAMPLERS",
     "Adaptive",
     "AnySampler",
+    "Criterion",
     "Ddim",
     "Ddpm",
     "DpmSolver",
@@ -27,6 +28,7 @@ __all__ = [
     "Trajectory",
     "posterior",
     "record",
+    "relative_change",
     "relative_error",
     "replay",
     "sample",

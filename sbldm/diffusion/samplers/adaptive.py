@@ -1,4 +1,4 @@
-"""Wrap another sampler and let each sample stop as soon as its clean estimate is predicted to be good enough."""
+"""Wrap another sampler and let each sample stop as soon as its clean estimate is good enough, or settled."""
 
 from typing import Literal
 
@@ -8,7 +8,7 @@ from torch import Tensor
 
 from sbldm.diffusion.samplers.base import SAMPLERS, AnySampler, Move, SamplerSpec
 from sbldm.diffusion.samplers.ddim import Ddim
-from sbldm.diffusion.samplers.stopping import Stopping
+from sbldm.diffusion.samplers.stopping import Criterion, Stopping
 from sbldm.diffusion.schedules.schedule import Schedule
 
 
@@ -19,9 +19,12 @@ class Adaptive(SamplerSpec):
     kind: Literal["adaptive"] = "adaptive"
     inner: AnySampler = Ddim()
     threshold: float = Field(0.05, ge=0)
-    """Predicted relative error of the clean estimate below which a sample may stop; 0 never stops early."""
+    """Predicted relative error, or relative change, below which a sample may stop; 0 never stops early."""
+    criterion: Criterion = "error"
+    """error: predicted of the clean estimate, which a network far from a posterior mean never brings low;
+    change: of the clean estimate since the step before, which says that it is settled, not that it is good."""
     patience: int = Field(2, ge=1)
-    """Steps in a row the error must stay below the threshold."""
+    """Steps in a row that must stay below the threshold."""
     snr_min: float = Field(1.0, gt=0)
     """No sample stops at a level noisier than this signal-to-noise ratio."""
 
@@ -35,7 +38,7 @@ class Adaptive(SamplerSpec):
     @property
     def stopping(self) -> Stopping:
         """Return the rule."""
-        return Stopping(threshold=self.threshold, patience=self.patience, snr_min=self.snr_min)
+        return Stopping(self.threshold, patience=self.patience, snr_min=self.snr_min, criterion=self.criterion)
 
     def levels(self, schedule: Schedule) -> tuple[int, ...]:
         """Return the inner sampler's levels."""

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from sbldm.diffusion.process import Denoiser, Estimate
 from sbldm.diffusion.samplers.base import Earlier, Move, SamplerSpec
-from sbldm.diffusion.samplers.stopping import relative_error
+from sbldm.diffusion.samplers.stopping import relative_change, relative_error
 from sbldm.seeding import generator
 
 
@@ -28,6 +28,8 @@ class SampleStep:
     """Network calls each sample has cost so far."""
     relative_error: Float64[Tensor, " b"]
     """Predicted relative error of each clean estimate, from the sample's latest call."""
+    change: Float64[Tensor, " b"]
+    """Relative change of each clean estimate by the sample's latest call; infinite at its first."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,17 +95,18 @@ def sample(
 def _walk(sampler: SamplerSpec, denoiser: Denoiser, walk: _Walk, levels: tuple[int, ...]) -> Iterator[SampleStep]:
     clean = torch.zeros_like(walk.noisy)
     calls = torch.zeros_like(walk.rows)
-    error = torch.full(calls.shape, torch.inf, dtype=torch.float64, device=calls.device)
+    error = change = torch.full(calls.shape, torch.inf, dtype=torch.float64, device=calls.device)
     active = torch.ones_like(calls, dtype=torch.bool)
     for t, s in pairwise(levels):
         estimate = _denoise(denoiser, walk, t)
         found = relative_error(estimate, float(denoiser.schedule.alpha_bar[t]))
+        moved = relative_change(estimate.clean, walk.earlier.estimate.clean if walk.earlier else None)
         clean = clean.index_copy(0, walk.rows, estimate.clean)
-        error = error.index_copy(0, walk.rows, found)
+        error, change = error.index_copy(0, walk.rows, found), change.index_copy(0, walk.rows, moved)
         calls = calls + active
-        streak, going = _judge(sampler, walk.streak, found, float(denoiser.schedule.snr[t]), is_last=s == 0)
+        streak, going = _judge(sampler, walk.streak, found, moved, float(denoiser.schedule.snr[t]), is_last=s == 0)
         active = active.index_copy(0, walk.rows, going)
-        yield SampleStep(t=t, s=s, clean=clean, active=active, calls=calls, relative_error=error)
+        yield SampleStep(t=t, s=s, clean=clean, active=active, calls=calls, relative_error=error, change=change)
         if not bool(going.any()):
             return
         walk = replace(walk, streak=streak).keep(going)
@@ -113,7 +116,12 @@ def _walk(sampler: SamplerSpec, denoiser: Denoiser, walk: _Walk, levels: tuple[i
 
 
 def _judge(
-    sampler: SamplerSpec, streak: Int64[Tensor, " m"], error: Float64[Tensor, " m"], snr: float, is_last: bool
+    sampler: SamplerSpec,
+    streak: Int64[Tensor, " m"],
+    error: Float64[Tensor, " m"],
+    change: Float64[Tensor, " m"],
+    snr: float,
+    is_last: bool,
 ) -> tuple[Int64[Tensor, " m"], Bool[Tensor, " m"]]:
     """Return each sample's new streak and whether it walks on."""
     if is_last:
@@ -121,7 +129,7 @@ def _judge(
     rule = sampler.stopping
     if rule is None:
         return streak, torch.ones_like(streak, dtype=torch.bool)
-    streak = rule.extend(streak, error, snr)
+    streak = rule.extend(streak, rule.choose(error, change), snr)
     return streak, ~rule.is_met(streak)
 
 

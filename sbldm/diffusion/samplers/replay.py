@@ -14,11 +14,12 @@ from sbldm.diffusion.schedules.schedule import Schedule
 
 @dataclass(frozen=True, eq=False)
 class Trajectory:
-    """One full walk of a batch: at each step the level, its SNR, the predicted errors and the clean estimates."""
+    """One full walk of a batch: at each step the level, its SNR, predicted errors, changes and the clean estimates."""
 
     levels: tuple[int, ...]
     snr: Float64[Tensor, " steps"]
     relative_error: Float64[Tensor, "steps b"]
+    change: Float64[Tensor, "steps b"]
     clean: Float[Tensor, "steps b ..."]
 
 
@@ -52,17 +53,19 @@ def record(steps: Iterable[SampleStep], schedule: Schedule) -> Trajectory:
         levels=levels,
         snr=schedule.snr[list(levels)],
         relative_error=torch.stack([step.relative_error for step in walked]),
+        change=torch.stack([step.change for step in walked]),
         clean=torch.stack([step.clean for step in walked]),
     )
 
 
 def replay(trajectory: Trajectory, stopping: Stopping) -> Replay:
     """Return where each sample would have stopped under a rule, and what that saves and costs."""
-    steps, batch = trajectory.relative_error.shape
+    watched = stopping.choose(trajectory.relative_error, trajectory.change)
+    steps, batch = watched.shape
     streak = torch.zeros(batch, dtype=torch.int64, device=trajectory.clean.device)
     stop = torch.full_like(streak, steps - 1)
     for index in range(steps - 1):
-        streak = stopping.extend(streak, trajectory.relative_error[index], float(trajectory.snr[index]))
+        streak = stopping.extend(streak, watched[index], float(trajectory.snr[index]))
         stop = torch.where(stopping.is_met(streak) & (stop > index), index, stop)
     clean = trajectory.clean[stop, torch.arange(batch, device=stop.device)]
     final = trajectory.clean[-1]

@@ -1,6 +1,7 @@
-"""When a sample is done before its walk is: the predicted error of the clean estimate is small and stays so."""
+"""When a sample is done before its walk is: its clean estimate is foretold to be good, or changes no more."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from jaxtyping import Bool, Float, Float64, Int64
@@ -8,23 +9,31 @@ from torch import Tensor
 
 from sbldm.diffusion.process import Estimate
 
+Criterion = Literal["error", "change"]
+
 
 @dataclass(frozen=True)
 class Stopping:
-    """Hold the rule: error below ``threshold`` for ``patience`` steps in a row, once SNR is ``snr_min`` or more."""
+    """Hold the rule: below ``threshold`` for ``patience`` steps in a row, once SNR is ``snr_min`` or more."""
 
     threshold: float
     patience: int
     snr_min: float
+    criterion: Criterion = "error"
+    """error: the predicted relative error of the clean estimate; change: its relative change since the step before."""
 
     def __post_init__(self) -> None:
         """Refuse a rule that would stop on noise or never make sense."""
         if not (self.threshold >= 0 and self.patience >= 1 and self.snr_min > 0):
             raise ValueError(f"threshold must be >= 0, patience >= 1 and snr_min > 0, but got {self}")
 
-    def extend(self, streak: Int64[Tensor, " b"], error: Float64[Tensor, " b"], snr: float) -> Int64[Tensor, " b"]:
+    def choose(self, error: Float64[Tensor, "*b"], change: Float64[Tensor, "*b"]) -> Float64[Tensor, "*b"]:
+        """Return which of the two is watched."""
+        return error if self.criterion == "error" else change
+
+    def extend(self, streak: Int64[Tensor, " b"], watched: Float64[Tensor, " b"], snr: float) -> Int64[Tensor, " b"]:
         """Return for how many steps in a row each sample has now met the rule."""
-        met = (error < self.threshold) & (snr >= self.snr_min)
+        met = (watched < self.threshold) & (snr >= self.snr_min)
         return torch.where(met, streak + 1, 0)
 
     def is_met(self, streak: Int64[Tensor, " b"]) -> Bool[Tensor, " b"]:
@@ -45,6 +54,14 @@ def relative_error(estimate: Estimate, alpha_bar: float) -> Float64[Tensor, " b"
         return torch.full_like(clean, torch.inf)
     wrong = (1 - alpha_bar) / alpha_bar * (1 - noise).abs()
     return (wrong / clean.clamp_min(torch.finfo(torch.float64).tiny)).sqrt()
+
+
+def relative_change(now: Float[Tensor, "b ..."], before: Float[Tensor, "b ..."] | None) -> Float64[Tensor, " b"]:
+    """Return the RMS change of each clean estimate over its own RMS; infinite where there is none before."""
+    size = mean_square(now)
+    if before is None:
+        return torch.full_like(size, torch.inf)
+    return (mean_square(now.double() - before.double()) / size.clamp_min(torch.finfo(torch.float64).tiny)).sqrt()
 
 
 def mean_square(batch: Float[Tensor, "b ..."]) -> Float64[Tensor, " b"]:

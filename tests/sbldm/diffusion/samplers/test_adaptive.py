@@ -53,12 +53,12 @@ def test_finished_samples_leave_the_batch_and_keep_their_estimate(inner: Any, ga
 
 @every_inner
 @pytest.mark.parametrize("threshold", [0.0, 0.03, 0.1, 0.3, 1e9])
-@pytest.mark.parametrize("patience", [1, 3])
+@pytest.mark.parametrize("patience, criterion", [(1, "error"), (3, "error"), (2, "change")])
 def test_a_replay_of_one_full_walk_is_what_stopping_would_have_done(
-    inner: Any, threshold: float, patience: int, gaussian: Any
+    inner: Any, threshold: float, patience: int, criterion: Any, gaussian: Any
 ) -> None:
     denoiser = gaussian.denoiser(SCHEDULE)
-    rule = Adaptive(inner=inner, threshold=threshold, patience=patience)
+    rule = Adaptive(inner=inner, threshold=threshold, patience=patience, criterion=criterion)
     really = walk(rule, denoiser)[-1]
     full = walk(inner, denoiser)
     told = replay(record(full, SCHEDULE), rule.stopping)
@@ -103,6 +103,26 @@ def test_patience_counts_steps_in_a_row() -> None:
         streak = rule.extend(streak, torch.tensor([error], dtype=torch.float64), snr)
         seen.append((int(streak), bool(rule.is_met(streak))))
     assert seen == [(1, False), (0, False), (0, False), (1, False), (0, False), (1, False), (2, True)]
+
+
+def test_the_change_of_the_clean_estimate_is_measured_from_step_to_step(gaussian: Any) -> None:
+    steps = walk(INNERS[0], gaussian.denoiser(SCHEDULE))
+    assert (steps[0].change == torch.inf).all()
+    for before, now in pairwise(steps):
+        assert_close(now.change, (now.clean - before.clean).norm(dim=1) / now.clean.norm(dim=1))
+
+
+def test_a_settled_estimate_stops_by_change_and_not_by_error() -> None:
+    def stubborn(noisy: Tensor, t: Tensor, cues: Tensor) -> Tensor:
+        return torch.ones_like(noisy)  # the same clean sample whatever the noise: settled, and wrong
+
+    calls = [
+        walk(Adaptive(inner=INNERS[1], threshold=1e-3, criterion=criterion), Denoiser(stubborn, SCHEDULE, "x0"))[-1]
+        for criterion in ("error", "change")
+    ]
+    first = next(index for index, t in enumerate(INNERS[1].levels(SCHEDULE), start=1) if SCHEDULE.snr[t] >= 1)
+    assert calls[1].calls.tolist() == [first + 1] * 4  # the second in a row at SNR 1 or more
+    assert (calls[0].calls > first + 1).all()
 
 
 @pytest.mark.parametrize("t", [20, 200, 400])
