@@ -72,6 +72,31 @@ def data(
 
 
 @app.command()
+def schedule(
+    gamma: Annotated[list[float] | None, typer.Option(help="A gamma schedule; repeatable.")] = None,
+    kind: Annotated[list[str] | None, typer.Option(help="linear or cosine; repeatable. Usual ones by default.")] = None,
+    terminal: Annotated[list[str] | None, typer.Option(help="free, match or zero; repeatable.")] = None,
+    timesteps: Annotated[int, typer.Option(help="Noise levels.")] = 1000,
+    steps: Annotated[int, typer.Option(help="Network calls of the sampler whose steps are counted.")] = 50,
+    plot: Annotated[Path | None, typer.Option(help="Where to draw the curves, as PNG.")] = None,
+    form: Format = "md",
+    as_json: Json = False,
+) -> None:
+    """Say what noise schedules do before anything is trained: noise left at T, first noisy level, early steps."""
+    from search.inspect import find_format
+    from search.schedules import choose_schedules, describe_schedules, plot_schedules
+
+    write = find_format(form)
+    chosen = choose_schedules(
+        gammas=gamma or (), kinds=kind or (), terminals=terminal or ("free",), timesteps=timesteps
+    )
+    found = describe_schedules(chosen, steps=steps)
+    typer.echo(json.dumps(found.to_json(), indent=2) if as_json else write(found.table()), nl=as_json)
+    if plot is not None:
+        typer.echo(f"curves: {plot_schedules(chosen, plot)}", err=True)
+
+
+@app.command()
 def train(
     preset: Preset = "quick",
     config: Config = None,

@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("sbldm", "evaluation", "search")
 LONGEST_FILE_LINES = 250
-LONGEST_DOORBELL_LINES = 450  # cli.py holds the options of every command
+LONGEST_DOORBELL_LINES = 600  # cli.py holds the options of every command
 
 
 def lint_imports(directory: Path) -> subprocess.CompletedProcess[str]:

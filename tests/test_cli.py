@@ -70,8 +70,10 @@ def told() -> dict[str, dict[str, str]]:
 
 
 def test_there_are_the_commands_that_the_tests_below_know() -> None:
-    commands = ["compare", "data", "evaluate", "power", "runs", "sample", "search", "studies", "table", "train", "ui"]
-    assert commands == COMMANDS
+    model = ["data", "sample", "schedule", "train"]
+    numbers = ["compare", "evaluate", "power"]
+    questions = ["runs", "search", "studies", "table", "ui"]
+    assert sorted(model + numbers + questions) == COMMANDS
 
 
 @pytest.mark.parametrize("command", ["", *COMMANDS])
@@ -113,6 +115,9 @@ def test_the_overview_names_every_command(told: dict[str, dict[str, str]]) -> No
         (["compare"], 2, ("RUN_A",)),
         (["sample", "abc", "--condition", "volume"], 2, ("--condition expects name=number", "'volume'")),
         (["sample", "abc", "--volume", "--condition", "volume=3"], 2, ("volumes take no --condition",)),
+        (["schedule", "--gamma", "-1", "--plot", "a.png"], 2, ("schedule.gamma", "greater than 0", "-1")),
+        (["schedule", "--kind", "cosin"], 2, ("'cosin'", "did you mean 'cosine'")),
+        (["schedule", "--steps", "1001"], 2, ("between 1 and 1000 steps", "1001")),
         (["power", "a"], 4, ("no runs are tracked here yet",)),
         (["power", "a", "--chance", "2"], 2, ("--chance",)),
         (["train", "--dry-run", "--set", "evaluation.extractor=lite"], 2, ("clip-", "did you mean 'lite0'")),
@@ -173,6 +178,17 @@ def test_debug_shows_where_it_failed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", ["sbldm", "table", "gama", "--debug"])
     with pytest.raises(RunError, match="no study 'gama'"):
         cli.main()
+
+
+def test_schedules_are_told_and_drawn_before_anything_is_trained(run: Run, tmp_path: Path) -> None:
+    code, out, err = run("schedule", "--gamma", "0.5", "--terminal", "free", "--terminal", "match", "--plot", "a.png")
+    assert (code, err) == (0, "curves: a.png\n")
+    assert "| gamma=0.5 terminal=match | 4.04e-05 |" in out  # alpha_bar_T of gamma = 1
+    with Image.open(tmp_path / "a.png") as drawn:
+        assert drawn.size == (1440, 504)
+    code, out, _ = run("schedule", "--kind", "cosine", "--json")
+    (facts,) = json.loads(out)["schedules"]
+    assert (code, facts["label"], facts["settings"]["terminal"]) == (0, "cosine", "free")
 
 
 def test_studies_are_listed_for_people_and_as_json(run: Run) -> None:
