@@ -53,24 +53,25 @@ class Judge:
         return digest_of([extractor.identity, extractor.preparation])
 
     def features(self, images: ImageSet) -> Generator[Event, None, FeatureSet]:
-        """Return one feature row per image, extracted once per image set, extractor and weights."""
+        """Return one feature row per image; each image set passes a network once, whoever takes which columns."""
         extractor = build_extractor(self.spec.extractor, self.spec.weights)
 
         def build(entry: Entry) -> Generator[Event, None, dict[str, Any]]:
             rows = []
             for part in torch.split(torch.arange(len(images)), BATCH):
                 some = ImageSet(images.images[part], images.groups[part])
-                rows.append(extractor.extract(some).rows)
+                rows.append(extractor.run_pass(some))
                 yield Progress("features", int(part[-1]) + 1, len(images))
             content = io.BytesIO()
             np.savez(content, rows=np.concatenate(rows))
             atomic_write(entry.directory / FEATURES, content.getvalue())
-            return {"extractor": extractor.name}
+            return {}
 
-        digest = digest_of([self.identity, _digest(images.images)])
-        entry, meta = yield from cached(self.cache, "features", digest, build)
+        digest = digest_of([extractor.pass_identity, extractor.preparation, _digest(images.images)])
+        entry, _ = yield from cached(self.cache, "features", digest, build)
         with np.load(entry.directory / FEATURES, allow_pickle=False) as arrays:
-            return FeatureSet(arrays["rows"], images.groups.numpy(), str(meta["extractor"]))
+            rows = np.ascontiguousarray(arrays["rows"][:, extractor.columns])
+        return FeatureSet(rows, images.groups.numpy(), extractor.name)
 
     def companion(self) -> "Judge | None":
         """Return the judge that sees by the second extractor, if there is to be one."""

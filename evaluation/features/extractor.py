@@ -6,7 +6,7 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Float64
 from torch import Tensor
 
 from evaluation.types import FeatureSet, ImageSet
@@ -36,7 +36,21 @@ class Extractor(Protocol):
 
     @property
     def identity(self) -> str:
-        """Name the network and its weights, `name@digest`: rows of equal identity may be cached as one."""
+        """Name the extractor and its weights, `name@digest`."""
+        ...
+
+    @property
+    def pass_identity(self) -> str:
+        """Name one pass of the network: extractors that share it and the preparation take columns of the same rows."""
+        ...
+
+    @property
+    def columns(self) -> slice:
+        """Say which columns of a pass are this extractor's features."""
+        ...
+
+    def run_pass(self, images: ImageSet, batch_size: int = 64) -> Float64[np.ndarray, "n w"]:
+        """Return every column that one pass of the network yields; what `extract` returns are its `columns`."""
         ...
 
     def extract(self, images: ImageSet, batch_size: int = 64) -> FeatureSet:
@@ -62,12 +76,12 @@ def repeat_to_rgb(images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n 3 h w"]:
 
 
 def rows_in_batches(
-    images: ImageSet, embed: Callable[[Float[Tensor, "b c h w"]], Tensor], *, batch_size: int, extractor: str
-) -> FeatureSet:
+    images: ImageSet, embed: Callable[[Float[Tensor, "b c h w"]], Tensor], *, batch_size: int
+) -> Float64[np.ndarray, "n w"]:
     """Run a network over batches of 1 or 3 channels without gradient and collect its rows in float64."""
     if batch_size < 1:
         raise ValueError(f"batch_size must be at least 1, but got {batch_size=}")
     repeat_to_rgb(images.images)  # refuses other channels before the network is run
     with torch.inference_mode():
         rows = [embed(part.float()).double().cpu() for part in torch.split(images.images, batch_size)]
-    return FeatureSet(torch.cat(rows).numpy(), images.groups.cpu().numpy().astype(np.int64), extractor)
+    return np.asarray(torch.cat(rows).numpy())

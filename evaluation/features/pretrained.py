@@ -5,8 +5,9 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
+import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Float64
 from torch import Tensor, nn
 
 from evaluation.features.extractor import rows_in_batches
@@ -29,6 +30,8 @@ class Pretrained:
         pinned: first digits of the file's published SHA-256; empty where none is published.
         build: makes the network from the file's tensors, by their names, strictly.
         embed: turns images in [0, 1], gray or RGB, into one row each; it does what `preparation` says.
+        columns: of the row that are this extractor's features; another extractor may take others of the same pass.
+        shared: name of the pass, the same for all extractors that take columns of it; its own name by default.
         digest: SHA-256 of the file, taken and checked before anything is read.
     """
 
@@ -39,6 +42,8 @@ class Pretrained:
     pinned: str
     build: Build
     embed: Embed
+    columns: slice = field(default_factory=lambda: slice(None), hash=False)
+    shared: str = ""
     device: str = "cpu"
     digest: str = field(init=False)
 
@@ -51,18 +56,28 @@ class Pretrained:
         return f"{self.name}@{self.digest[:SHOWN]}"
 
     @property
+    def pass_identity(self) -> str:
+        """Name one pass of the network."""
+        return f"{self.shared or self.name}@{self.digest[:SHOWN]}"
+
+    @property
     def network(self) -> nn.Module:
         """Return the network, loaded once, in evaluation mode and without gradients."""
         return _load(self.build, self.weights, self.digest, self.device)
 
     def extract(self, images: ImageSet, batch_size: int = 64) -> FeatureSet:
         """Return one row per image; another batch size changes a row by at most `ROUNDING`."""
+        rows = np.ascontiguousarray(self.run_pass(images, batch_size)[:, self.columns])
+        return FeatureSet(rows, images.groups.cpu().numpy().astype(np.int64), self.name)
+
+    def run_pass(self, images: ImageSet, batch_size: int = 64) -> Float64[np.ndarray, "n w"]:
+        """Return every column of each image's row."""
         network = self.network
 
         def embed(part: Float[Tensor, "b c h w"]) -> Tensor:
             return self.embed(network, part.to(self.device))
 
-        return rows_in_batches(images, embed, batch_size=batch_size, extractor=self.name)
+        return rows_in_batches(images, embed, batch_size=batch_size)
 
 
 @cache

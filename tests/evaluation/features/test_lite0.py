@@ -32,6 +32,18 @@ def test_the_block_is_what_the_head_receives_averaged_over_pixels(make_images):
 
 
 @pytest.mark.slow
+def test_both_extractors_take_their_columns_of_one_pass(make_images):
+    images = make_images(1, 3)
+    head, block = (build_extractor(name) for name in ("lite0", "lite0_block"))
+    assert (head.pass_identity, head.preparation) == (block.pass_identity, block.preparation)
+    assert head.identity != block.identity
+    rows = head.run_pass(images)
+    np.testing.assert_array_equal(np.hstack([head.extract(images).rows, block.extract(images).rows]), rows)
+    expected = head.network(lite0.prepare_lite0(images.images))  # timm's own way to the classes
+    np.testing.assert_allclose(head.network.classifier(torch.from_numpy(rows[:, :1280]).float()), expected, rtol=1e-5)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(("picture", "classes"), [("chelsea", {281, 282, 285}), ("coffee", {504, 967})])
 def test_the_weights_stand_in_their_places(picture, classes):
     """A cat is a tabby, tiger or Egyptian cat, and a cup of coffee a mug or an espresso, in ImageNet's numbering."""
