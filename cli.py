@@ -118,14 +118,20 @@ def train(
         told = foretell(settings)
         typer.echo(json.dumps(told.to_json(), indent=2) if as_json else "\n".join(told.lines()))
         return
+    from sbldm.training import choose_device, joined
     from search.cache import Cache
     from search.inspect import describe_result
     from search.progress import follow
-    from search.runs import train_run
+    from search.runs import help_train, train_run
+    from search.together import take_part
 
-    run_id, result = follow(
-        train_run(settings, name=name, cache=Cache(home / "cache"), store=_open(home, tracking_uri, must_exist=False))
-    )
+    cache = Cache(home / "cache")
+    with joined(choose_device(settings.device)) as world:  # where torchrun starts several processes
+        if not world.is_first:
+            take_part(help_train(settings, cache))
+            return
+        store = _open(home, tracking_uri, must_exist=False)
+        run_id, result = follow(train_run(settings, name=name, cache=cache, store=store))
     typer.echo(describe_result(run_id, result, None, as_json=as_json))
 
 

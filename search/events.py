@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from evaluation import MetricResult
-from sbldm.training import StepRecord
+from sbldm.training import StepRecord, ValidationRecord
 
 
 @dataclass(frozen=True)
@@ -55,4 +55,4 @@ class ExperimentResult:
     files: dict[str, tuple[Path, ...]] = field(default_factory=dict)
 
 
-Event = StageStarted | Progress | StepRecord | StageFinished | ExperimentResult
+Event = StageStarted | Progress | StepRecord | ValidationRecord | StageFinished | ExperimentResult

@@ -100,11 +100,8 @@ def _draw(
 
 def _numbers(config: ExperimentConfig, trained: Trained, samples: Samples) -> dict[str, float]:
     schedule = config.schedule.build()
-    return {
+    return trained.costs | {
         "schedule/alpha_bar_T": float(schedule.alpha_bar[-1]),
-        "cost/train_seconds": trained.costs["train_seconds"],
-        "cost/seconds_per_step": trained.costs["seconds_per_step"],
-        "cost/peak_memory_bytes": trained.costs["peak_memory_bytes"],
         "cost/seconds_per_image": samples.seconds_per_image,
         "cost/network_calls": samples.network_calls,
     }

@@ -6,11 +6,12 @@ from contextlib import closing
 
 from evaluation import MetricResult
 from sbldm.errors import DivergedError
-from sbldm.training import StepRecord
+from sbldm.training import StepRecord, ValidationRecord
 from search.config import ExperimentConfig, flatten
 from search.events import Event, ExperimentResult, StageFinished
 from search.provenance import environment
 from search.tracking import Artifact, Document, Params, Picture, Scalar, Tags, Tracker
+from search.training import LOSSES
 
 EVERY = 10
 
@@ -31,18 +32,21 @@ def record_run(
         tracker.log(Tags({"sbldm.failure": "diverged" if isinstance(error, DivergedError) else type(error).__name__}))
         tracker.finish("FAILED")
         raise
-    log_result(result, tracker)
+    log_result(result, tracker, steps=config.training.steps)
     tracker.finish("FINISHED")
     return result
 
 
-def log_result(result: ExperimentResult, tracker: Tracker) -> None:
-    """Log every number with both ends of its interval, the pictures and the model."""
+def log_result(result: ExperimentResult, tracker: Tracker, *, steps: int = 0) -> None:
+    """Log every number with both ends of its interval, the pictures and the model.
+
+    Validation losses belong to the last of the training's ``steps``: there the curves end.
+    """
     for name, measured in result.results.items():
         for item in _scalars(name, measured):
             tracker.log(item)
     for name, value in result.numbers.items():
-        tracker.log(Scalar(name, value))
+        tracker.log(Scalar(name, value, steps if name.startswith(LOSSES) else 0))
     tracker.log(Tags({f"sbldm.{name}": digest for name, digest in result.digests.items()}))
     tracker.log(Document("results.json", {name: each.to_json() for name, each in result.results.items()}))
     for name, path in result.pictures.items():
@@ -73,6 +77,9 @@ def _log(event: Event, tracker: Tracker) -> None:
     if isinstance(event, StepRecord) and (event.step % EVERY == 0 or event.step == event.steps):
         for name in ("loss", "learning_rate", "gradient_norm"):
             tracker.log(Scalar(f"{event.stage}/{name}", float(getattr(event, name)), event.step))
+    elif isinstance(event, ValidationRecord):
+        for name, value in event.numbers().items():
+            tracker.log(Scalar(name, value, event.step))
     elif isinstance(event, StageFinished):
         tracker.log(Scalar(f"seconds/{event.stage}", event.seconds))
 

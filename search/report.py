@@ -16,6 +16,7 @@ from search.events import Event, ExperimentResult
 from search.measure import Judge, to_images, whole_patients
 from search.sampling import read_samples
 from search.stages import cached, data_stage, recall_data
+from search.training import LOSSES
 
 PAGE, DOCUMENT = "report.html", "report.json"
 CURVE, DRAWING = "curve.json", "curve.png"
@@ -128,4 +129,5 @@ def _data(config: ExperimentConfig, result: ExperimentResult, cache: Cache) -> G
 
 
 def _costs(result: ExperimentResult) -> dict[str, str]:
-    return {name.removeprefix("cost/").replace("_", " "): f"{value:.4g}" for name, value in result.numbers.items()}
+    told = {name: value for name, value in result.numbers.items() if not name.startswith(LOSSES)}  # MLflow draws those
+    return {name.removeprefix("cost/").replace("_", " "): f"{value:.4g}" for name, value in told.items()}

@@ -13,14 +13,13 @@ from sbldm.model import LatentDiffusion
 from search.cache import Cache
 from search.config import ExperimentConfig, build_config, override
 from search.events import Event, ExperimentResult
-from search.experiment import evaluate_model, run_experiment
+from search.experiment import evaluate_model, run_experiment, train_stages
 from search.locks import holding, try_hold
 from search.recording import log_result, record_run
 from search.sampling import Samples, sample_stage
 from search.stages import Prepared, Trained, data_stage, recall_data
 from search.tracking import MlflowStore, RunRecord
-
-COSTS = ("train_seconds", "seconds_per_step", "peak_memory_bytes")
+from search.training import recall_costs
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,6 +40,12 @@ def train_run(
     return run_id, result
 
 
+def help_train(config: ExperimentConfig, cache: Cache) -> Generator[Event, None, None]:
+    """Take part in the training of ``train_run`` in another process; the first alone evaluates."""
+    prepared = yield from data_stage(config, cache)
+    yield from train_stages(config, prepared.data, cache)
+
+
 def open_run(prefix: str, *, cache: Cache, store: MlflowStore, changes: Mapping[str, Any] | None = None) -> OpenedRun:
     """Return a finished run; its model comes from the cache, or from the tracker where the cache is gone.
 
@@ -58,7 +63,7 @@ def open_run(prefix: str, *, cache: Cache, store: MlflowStore, changes: Mapping[
     config = override(config, changes or {})
     if "sbldm.network" not in record.tags:
         raise RunError(f"run {record.run_id[:8]} ({record.name}) holds no model: it is {record.status}")
-    costs = {name: record.metrics[f"cost/{name}"] for name in COSTS}
+    costs = recall_costs(record.metrics)
     network, codec, untrained = (record.tags[f"sbldm.{name}"] for name in ("network", "autoencoder", "untrained"))
     model, directory = _load_model(record, network, cache, store)
     return OpenedRun(record, config, Trained(model, directory, network, codec, untrained, costs))
@@ -95,7 +100,7 @@ def evaluate_run(run: OpenedRun, *, cache: Cache, store: MlflowStore) -> Generat
     prepared = yield from find_data(run, cache)
     result = yield from evaluate_model(run.config, prepared, run.trained, cache)
     tracker = store.tracker(run.record.run_id)
-    log_result(result, tracker)
+    log_result(result, tracker, steps=run.config.training.steps)
     tracker.finish("FINISHED")
     return result
 

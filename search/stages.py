@@ -7,24 +7,25 @@ from pathlib import Path
 from typing import Any
 
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
 from sbldm.data import PreparedData, load_prepared, prepare_steps, save_prepared
 from sbldm.data.conditions import fingerprint_conditions
-from sbldm.files import atomic_write, read_json, sha256, write_json
+from sbldm.files import atomic_write, sha256
 from sbldm.latent import LatentCodec, encode_latents, measure_codec
 from sbldm.model import Conditioner, ConditioningSpec, LatentDiffusion, ModelSpec, measure_conditions
 from sbldm.nn import Autoencoder
 from sbldm.nn.weights import from_bytes, load_into, to_bytes
 from sbldm.spec import digest_of
-from sbldm.training import AutoencoderTask, CheckpointStore, DiffusionTask, Task, TrainingSpec, choose_device, train
+from sbldm.training import AutoencoderTask, DiffusionTask, TrainingSpec, plan_watch
 from sbldm.training.stages import EVERY_TENTH
 from search.cache import Cache, Entry
 from search.config import ExperimentConfig
 from search.events import Event, Progress, StageFinished, StageStarted
+from search.together import found_together
+from search.training import track_costs, train_task, validation_set
 
 Meta = dict[str, Any]
-BOOKED = 100
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,6 +39,7 @@ class Trained:
     untrained_digest: str
     """Names the same model before it learned anything; all seeds share it."""
     costs: dict[str, float]
+    """Of both stages, with the network's loss on validation patients, under the names they are tracked by."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,7 +84,7 @@ def data_stage(config: ExperimentConfig, cache: Cache) -> Generator[Event, None,
         save_prepared(entry.directory, step.data)
         return {}
 
-    entry, _ = yield from cached(cache, "data", digest, build)
+    entry, _ = yield from found_together(cache, "data", digest, build, find=cached)
     return Prepared(load_prepared(entry.directory), digest)
 
 
@@ -100,15 +102,19 @@ def codec_stage(
     settings = [spec.autoencoder.model_dump(mode="json"), _decisive(training), config.autoencoder_seed]
     digest = digest_of([data.train.without_conditions().digest(), *settings])  # it never sees conditions
 
-    def build(entry: Entry) -> Generator[Event, None, Meta]:
+    def fit(entry: Entry) -> Generator[Event, None, tuple[Autoencoder, Meta]]:
         task = AutoencoderTask(spec, data.train, seed=config.autoencoder_seed)
-        costs = yield from _train(task, training, config.autoencoder_seed, entry, config)
+        costs = yield from train_task(task, training, config.autoencoder_seed, entry, config, count=len(data.train))
         assert isinstance(task.averaged, Autoencoder)
-        codec = measure_codec(task.averaged, data.train, spec.autoencoder.scaling)
+        return task.averaged, costs
+
+    def build(entry: Entry) -> Generator[Event, None, Meta]:
+        autoencoder, costs = yield from fit(entry)
+        codec = measure_codec(autoencoder, data.train, spec.autoencoder.scaling)
         write_tensors(entry.directory / "codec.safetensors", codec.state_dict())
         return costs
 
-    entry, _ = yield from cached(cache, "autoencoder", digest, build)
+    entry, _ = yield from found_together(cache, "autoencoder", digest, build, find=cached, help_build=fit)
     codec = LatentCodec(spec.build_autoencoder(0), spec.classes, spec.autoencoder.latent_channels)
     load_into(codec, read_tensors(entry.directory / "codec.safetensors"), "codec.safetensors")
     return codec.eval().requires_grad_(False), digest
@@ -131,7 +137,7 @@ def network_stage(
     told = [conditioner.digest(), conditioning.model_dump(mode="json")] if conditioner else []
     digest = digest_of([codec_digest, levels, config.prediction, config.seed, *settings, *told])
 
-    def build(entry: Entry) -> Generator[Event, None, Meta]:
+    def fit(entry: Entry) -> Generator[Event, None, tuple[nn.Module, Meta]]:
         latents = yield from _latents(codec, data, codec_digest, cache)
         task = DiffusionTask(
             spec,
@@ -143,13 +149,21 @@ def network_stage(
             conditioner=conditioner,
             conditioning=conditioning,
         )
-        costs = yield from _train(task, config.training, config.seed, entry, config)
-        LatentDiffusion(spec, codec, task.averaged, data.train.positions, conditioner).save(entry.directory)
+        unseen = validation_set(codec, data.validation, conditioner)
+        watch = plan_watch(unseen, config.training, task.denoiser.schedule, config.prediction)
+        costs = yield from train_task(
+            task, config.training, config.seed, entry, config, count=len(data.train), watch=watch
+        )
+        return task.averaged, costs
+
+    def build(entry: Entry) -> Generator[Event, None, Meta]:
+        network, costs = yield from fit(entry)
+        LatentDiffusion(spec, codec, network, data.train.positions, conditioner).save(entry.directory)
         return costs
 
-    entry, meta = yield from cached(cache, "diffusion", digest, build)
+    entry, meta = yield from found_together(cache, "diffusion", digest, build, find=cached, help_build=fit)
     model = LatentDiffusion.load(entry.directory)
-    costs = {key: float(value) for key, value in meta.items()}
+    costs = track_costs(meta, cache.entry("autoencoder", codec_digest).meta() or {})
     untrained_digest = digest_of(["untrained", codec_digest, levels, config.prediction, settings[0], *told[:1]])
     return Trained(replace(model, spec=spec), entry.directory, digest, codec_digest, untrained_digest, costs)
 
@@ -181,8 +195,8 @@ def measure_training(data: PreparedData) -> Conditioner | None:
 
 
 def _decisive(training: TrainingSpec) -> dict[str, Any]:
-    """Return the training settings that decide the weights: how often checkpoints are written does not."""
-    return training.model_dump(mode="json", exclude={"commit_every", "commit_seconds"})
+    """Return the training settings that decide the weights: how often they are saved or measured does not."""
+    return training.model_dump(mode="json", exclude={"commit_every", "commit_seconds", "validations"})
 
 
 def _latents(
@@ -193,27 +207,8 @@ def _latents(
         write_tensors(entry.directory / "latents.safetensors", {"train": encode_latents(codec, data.train)})
         return {}
 
-    entry, _ = yield from cached(cache, "latents", codec_digest, build)
+    entry, _ = yield from found_together(cache, "latents", codec_digest, build, find=cached)
     return read_tensors(entry.directory / "latents.safetensors")["train"]
-
-
-def _train(
-    task: Task, spec: TrainingSpec, seed: int, entry: Entry, config: ExperimentConfig
-) -> Generator[Event, None, Meta]:
-    """Train, and return what it costs without interruption: steps made twice, or in an earlier process, are booked."""
-    store = CheckpointStore(entry.work / task.digest)  # settings that share an entry may yet differ in name
-    ledger = entry.work / "costs.json"
-    steps, seconds, peak = read_json(ledger) if ledger.exists() else (0, 0.0, 0)
-    try:
-        for step in train(task, spec, seed=seed, store=store, device=choose_device(config.device)):
-            steps, seconds, peak = steps + 1, seconds + step.seconds, max(peak, step.peak_memory_bytes)
-            if step.step % BOOKED == 0:
-                write_json(ledger, (steps, seconds, peak))
-            yield step
-    finally:
-        write_json(ledger, (steps, seconds, peak))
-    pace = seconds / max(steps, 1)
-    return {"train_seconds": pace * spec.steps, "seconds_per_step": pace, "peak_memory_bytes": peak}
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:

@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 import torch
@@ -12,6 +13,8 @@ from torch import Tensor, nn
 
 from sbldm.errors import ConfigError, ResourceError, RunError
 from sbldm.nn.autoencoders import Posterior
+
+PATIENCE = timedelta(days=1)  # the first may prepare data for hours; a process that dies is noticed at once
 
 
 @dataclass(frozen=True)
@@ -41,9 +44,9 @@ def joined(device: torch.device) -> Iterator[World]:
         yield World()
         return
     if device.type == "cuda":
-        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+        torch.cuda.set_device(_own_gpu(int(os.environ["LOCAL_RANK"]), torch.cuda.device_count()))
     with _together():
-        dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+        dist.init_process_group("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo", timeout=PATIENCE)
     try:
         yield current_world()
     finally:
@@ -67,6 +70,14 @@ def check_step(step: int, device: torch.device) -> None:
     newest, oldest = int(steps[0]), -int(steps[1])
     if newest != oldest:
         raise RunError(f"all processes must resume from the same checkpoint, but found steps {oldest} and {newest}")
+
+
+def hear_first(*words: int) -> tuple[int, ...]:
+    """Return the first process's words, whatever this one's are; all must call it, with as many words."""
+    with _together():
+        heard = torch.tensor(words)
+        dist.broadcast(heard, src=0)
+    return tuple(heard.tolist())
 
 
 def all_go_on(go_on: bool, device: torch.device) -> bool:
@@ -102,6 +113,12 @@ def sum_gradients(parameters: Iterable[nn.Parameter]) -> None:
     sums = torch.split(flat, [gradient.numel() for gradient in gradients])
     for gradient, summed in zip(gradients, sums, strict=True):
         gradient.copy_(summed.view_as(gradient))
+
+
+def _own_gpu(place: int, count: int) -> int:
+    if place >= count:
+        raise ConfigError(f"each process needs a GPU of its own, but process {place + 1} finds {count}")
+    return place
 
 
 def _gather(mine: Tensor, world: World) -> Tensor:

@@ -12,7 +12,7 @@ from sbldm.errors import DivergedError, ResourceError
 from sbldm.nn import borrowed_generator
 from sbldm.training.calls import CallPath
 from sbldm.training.checkpoint import CheckpointStore
-from sbldm.training.device import choose_device, choose_dtype, peak_memory_bytes
+from sbldm.training.device import choose_device, choose_dtype, forget_peak_memory, peak_memory_bytes
 from sbldm.training.distributed import all_go_on, check_batch, check_step, current_world, sum_gradients
 from sbldm.training.ema import ema_decay, update_average
 from sbldm.training.record import StepRecord
@@ -58,6 +58,7 @@ class _Run:
         task.averaged.to(device)
         self.task, self.spec, self.seed, self.store, self.device = task, spec, seed, store, device
         self.dtype = choose_dtype(spec.precision, device)
+        forget_peak_memory(device)
         self.world = current_world()
         check_batch(spec.batch, spec.accumulate, self.world)
         self.calls = CallPath(task.module, spec, self.world)

@@ -1,6 +1,9 @@
-"""What a watcher may know of one training step."""
+"""What a watcher may know of a training: each step, and now and then the loss on validation patients."""
 
+import math
 from dataclasses import dataclass
+
+from sbldm.training.validation import LossInterval
 
 
 @dataclass(frozen=True)
@@ -29,3 +32,28 @@ class StepRecord:
     def seconds_per_epoch(self, count: int) -> float:
         """Return how long ``count`` training samples take at the pace of this step."""
         return self.seconds * count / self.samples
+
+
+@dataclass(frozen=True)
+class ValidationRecord:
+    """The clean error of the averaged weights on validation patients after a step, by range of log-SNR.
+
+    Attributes:
+        stage: diffusion.
+        step: counted from 1.
+        steps: of the whole training.
+        losses: with 95 % intervals over patients, under the names they are logged by: ``validation/loss_snr_-2_0``.
+    """
+
+    stage: str
+    step: int
+    steps: int
+    losses: dict[str, LossInterval]
+
+    def numbers(self) -> dict[str, float]:
+        """Return each loss by name, and both ends of its interval where there is one."""
+        found: dict[str, float] = {}
+        for name, loss in self.losses.items():
+            ends = {name: loss.point, f"{name}_low": loss.low, f"{name}_high": loss.high}
+            found |= {key: value for key, value in ends.items() if not math.isnan(value)}
+        return found

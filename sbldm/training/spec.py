@@ -9,7 +9,7 @@ from pydantic import Field, model_serializer, model_validator
 from sbldm.spec import Spec
 
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
-OPTIONAL = {"accumulate": 1, "checkpoint_activations": False, "compile": False}
+OPTIONAL = {"accumulate": 1, "checkpoint_activations": False, "compile": False, "validations": 5}
 
 
 class TrainingSpec(Spec):
@@ -40,6 +40,8 @@ class TrainingSpec(Spec):
     """Keep only what enters each block, and compute the rest again on the way back: less memory, a third slower."""
     compile: bool = False
     """Compile the module; worth it on a GPU only, and for long trainings."""
+    validations: int = Field(5, ge=0)
+    """How often the network is measured on validation patients, evenly spread, the last time at the end."""
 
     @model_validator(mode="after")
     def _parts_are_equal(self) -> "TrainingSpec":

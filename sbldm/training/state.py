@@ -14,7 +14,7 @@ from sbldm.training.device import fingerprint
 from sbldm.training.spec import TrainingSpec
 from sbldm.training.task import Task
 
-HARMLESS_SETTINGS = {"commit_every", "commit_seconds"}
+HARMLESS_SETTINGS = {"commit_every", "commit_seconds", "validations"}
 
 logger = logging.getLogger(__name__)
 

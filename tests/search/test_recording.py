@@ -2,13 +2,14 @@ import getpass
 import json
 import math
 from collections.abc import Callable, Generator, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from sbldm.errors import DivergedError
-from sbldm.training import StepRecord
+from sbldm.training import LossInterval, StepRecord, ValidationRecord
 from search.cache import Cache
 from search.config import ExperimentConfig, flatten, override
 from search.events import ExperimentResult, StageFinished, StageStarted
@@ -51,7 +52,7 @@ def test_every_setting_is_logged_under_its_path(recorded: Any, tiny: ExperimentC
     assert config.value == tiny.public()
 
 
-def test_every_result_is_logged_with_both_ends_of_its_interval(recorded: Any) -> None:
+def test_every_result_is_logged_with_both_ends_of_its_interval(recorded: Any, tiny: ExperimentConfig) -> None:
     tracker, _, result = recorded
     logged = scalars(tracker)
     assert {"eval/fd_fake", "floor/fd_fake", "reconstruction/fd_fake", "untrained/fd_fake"} <= set(result.results)
@@ -64,7 +65,8 @@ def test_every_result_is_logged_with_both_ends_of_its_interval(recorded: Any) ->
         assert logged.get((f"{name}_high", 0)) == measured.high
     assert logged["eval/fd_fake_low", 0] < logged["eval/fd_fake", 0] < logged["eval/fd_fake_high", 0]
     for name, value in result.numbers.items():
-        assert logged[name, 0] == value
+        last = tiny.training.steps if name.startswith("validation/") else 0
+        assert logged[name, last] == value
 
 
 def test_pictures_and_model_are_kept_and_the_run_is_finished(recorded: Any) -> None:
@@ -116,6 +118,29 @@ def test_losses_are_logged_every_tenth_step_and_at_the_last(
     assert logged["diffusion/learning_rate", 20] == 1e-3
     assert logged["seconds/diffusion", 0] == 2.5
     assert len(seen) == 26
+
+
+def test_validation_losses_are_logged_at_their_step(finished: Any, tiny: ExperimentConfig, follow: Follow) -> None:
+    def events() -> Generator[Any, None, ExperimentResult]:
+        for number in (10, 25):
+            losses = {"validation/loss_snr_-2_0": LossInterval(1 / number, math.nan, math.nan, 1)}
+            yield ValidationRecord("diffusion", number, 25, losses)
+        return replace(result_of(finished), numbers={"validation/loss_snr_0_2": 0.5, "cost/train_seconds": 3.0})
+
+    tracker = MemoryTracker()
+    follow(record_run(override(tiny, {"training.steps": 25}), events(), tracker))
+    logged = scalars(tracker)
+    assert logged["validation/loss_snr_-2_0", 10] == 0.1
+    assert logged["validation/loss_snr_-2_0", 25] == 0.04
+    assert ("validation/loss_snr_-2_0_low", 25) not in logged
+    assert logged["validation/loss_snr_0_2", 25] == 0.5, "the curve ends with the number of the result"
+    assert logged["cost/train_seconds", 0] == 3.0
+
+
+def test_what_both_stages_cost_is_logged(recorded: Any) -> None:
+    logged = {name for name, _ in scalars(recorded[0])}
+    for cost in ("seconds_per_step", "seconds_per_epoch", "samples_per_second", "peak_memory_bytes"):
+        assert {f"cost/{cost}", f"cost/autoencoder_{cost}"} <= logged
 
 
 def fail_with(error: BaseException) -> Iterator[Any]:
