@@ -9,7 +9,7 @@ from torch import Tensor
 from sbldm.data.slices import SliceSet
 from sbldm.diffusion import CutMixSpec, Denoiser, LossSpec, Mixed, cutmix, diffuse
 from sbldm.model import Conditioner, ConditioningSpec, ModelSpec, forget_conditions
-from sbldm.nn.autoencoders import autoencoder_loss, pack
+from sbldm.nn.autoencoders import autoencoder_loss, class_weights, pack
 from sbldm.seeding import generator
 from sbldm.spec import digest_of
 from sbldm.training.task import Task, batch_indices
@@ -24,10 +24,12 @@ class AutoencoderTask(Task):
 
     def __init__(self, spec: ModelSpec, train: SliceSet, *, seed: int) -> None:
         autoencoder = spec.build_autoencoder(seed)
-        autoencoder.initialise(pack(train.images, train.labels, spec.classes))
+        packed = pack(train.images, train.labels, spec.classes)
+        autoencoder.initialise(packed)
         settings = spec.model_dump(mode="json", include={"size", "image_channels", "label_names", "autoencoder"})
         super().__init__(autoencoder, digest_of([settings, train.without_conditions().digest()]))
         self.autoencoder, self.spec, self.train = autoencoder, spec, train
+        self.weights = class_weights(packed[:, train.images.shape[1] :], spec.autoencoder.label_balance)
 
     def loss(self, step: int, *, batch: int, seed: int, device: torch.device) -> Float[Tensor, ""]:
         """Return reconstruction and divergence of the step's slices."""
@@ -36,7 +38,10 @@ class AutoencoderTask(Task):
         posterior = self.autoencoder.encode(x)
         noise = torch.randn(posterior.mean.shape, generator=generator(seed, self.stage, "step", step)).to(device)
         decoded = self.autoencoder.decode(posterior.sample(noise))
-        return autoencoder_loss(decoded, x, posterior, classes=self.spec.classes, spec=self.spec.autoencoder, step=step)
+        spec = self.spec.autoencoder
+        return autoencoder_loss(
+            decoded, x, posterior, classes=self.spec.classes, spec=spec, step=step, weights=self.weights
+        )
 
 
 class DiffusionTask(Task):

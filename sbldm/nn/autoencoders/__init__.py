@@ -1,7 +1,7 @@
 """Autoencoders; importing a rival here registers it."""
 
 from sbldm.nn.autoencoders.base import AUTOENCODERS, AnyAutoencoder, Autoencoder, AutoencoderSpec, Posterior, Scaling
-from sbldm.nn.autoencoders.inputs import autoencoder_loss, pack, reconstruction_loss, unpack
+from sbldm.nn.autoencoders.inputs import autoencoder_loss, class_weights, pack, reconstruction_loss, unpack
 from sbldm.nn.autoencoders.patch import Patch
 from sbldm.nn.autoencoders.strided import Strided
 
@@ -15,6 +15,7 @@ __all__ = [
     "Scaling",
     "Strided",
     "autoencoder_loss",
+    "class_weights",
     "pack",
     "reconstruction_loss",
     "unpack",

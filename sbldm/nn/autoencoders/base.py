@@ -62,6 +62,8 @@ class AutoencoderSpec(Spec):
     label_weight: float = Field(1.0, ge=0)
     """Weight of the label channels' loss beside the image's."""
     label_loss: LabelLoss = "mse"
+    label_balance: float = Field(0.0, ge=0, le=1)
+    """How much more a rare class counts than a common one: in proportion to variance ** -label_balance."""
 
     @abstractmethod
     def build(self, channels: int, classes: int, size: int) -> Autoencoder:

@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from sbldm.errors import ConfigError
 from sbldm.nn.autoencoders.base import AUTOENCODERS, Autoencoder, AutoencoderSpec, Posterior
+from sbldm.nn.autoencoders.inputs import class_weights
 from sbldm.nn.autoencoders.pca import LinearCode, linear_code, patches
 from sbldm.nn.blocks import ResidualBlock, normalise, zeroed
 
@@ -82,7 +83,8 @@ class PatchAutoencoder(Autoencoder):
     def initialise(self, x: Float[Tensor, "n c height width"]) -> None:
         """Set the linear skip to the principal components of these inputs' patches."""
         per_channel = torch.ones(self.channels + self.classes - 1, dtype=torch.float64)
-        per_channel[self.channels :] = self.spec.pca_label_weight
+        balanced = class_weights(x[:, self.channels :], self.spec.label_balance)
+        per_channel[self.channels :] = self.spec.pca_label_weight * balanced
         weights = per_channel.repeat_interleave(self.spec.downsample**2)
         self._set(linear_code(patches(x, self.spec.downsample), self.spec.latent_channels, weights))
 

