@@ -21,6 +21,7 @@ from sbldm.training import AutoencoderTask, DiffusionTask, TrainingSpec, plan_wa
 from sbldm.training.stages import EVERY_TENTH
 from search.cache import Cache, Entry
 from search.config import ExperimentConfig
+from search.downstream.identity import keep_patients
 from search.events import Event, Progress, StageFinished, StageStarted
 from search.together import found_together
 from search.training import track_costs, train_task, validation_set
@@ -112,6 +113,7 @@ def codec_stage(
         autoencoder, costs = yield from fit(entry)
         codec = measure_codec(autoencoder, data.train, spec.autoencoder.scaling)
         write_tensors(entry.directory / "codec.safetensors", codec.state_dict())
+        keep_patients(entry.directory, data.train)
         return costs
 
     entry, _ = yield from found_together(cache, "autoencoder", digest, build, find=cached, help_build=fit)
@@ -159,6 +161,7 @@ def network_stage(
     def build(entry: Entry) -> Generator[Event, None, Meta]:
         network, costs = yield from fit(entry)
         LatentDiffusion(spec, codec, network, data.train.positions, conditioner).save(entry.directory)
+        keep_patients(entry.directory, data.train)
         return costs
 
     entry, meta = yield from found_together(cache, "diffusion", digest, build, find=cached, help_build=fit)
