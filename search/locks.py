@@ -12,9 +12,8 @@ from sbldm.errors import ResourceError
 @contextmanager
 def holding(path: Path) -> Iterator[None]:
     """Wait until no other process holds this lock, and hold it while the block runs."""
-    descriptor = _open(path)
+    descriptor = _take(path, fcntl.LOCK_EX)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
     finally:
         os.close(descriptor)
@@ -22,18 +21,39 @@ def holding(path: Path) -> Iterator[None]:
 
 def try_hold(path: Path) -> int | None:
     """Return a descriptor that holds this lock until it is closed, or None where another process holds it."""
-    descriptor = _open(path)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return _take(path, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        os.close(descriptor)
         return None
-    return descriptor
+
+
+def _take(path: Path, how: int) -> int:
+    """Lock the file that lies at the path now: its last holder may have removed the one we waited for."""
+    while True:
+        descriptor = _open(path)
+        try:
+            fcntl.flock(descriptor, how)
+            if _is_at(path, descriptor):
+                return descriptor
+        except BaseException:
+            os.close(descriptor)
+            raise
+        os.close(descriptor)
+
+
+def _is_at(path: Path, descriptor: int) -> bool:
+    try:
+        return os.path.samestat(path.stat(), os.fstat(descriptor))
+    except FileNotFoundError:
+        return False
 
 
 def _open(path: Path) -> int:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        return os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-    except OSError as error:
-        raise ResourceError(f"cannot write {path}: {error.strerror or error}") from error
+    while True:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            return os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        except FileNotFoundError:  # the folder was removed in between
+            continue
+        except OSError as error:
+            raise ResourceError(f"cannot write {path}: {error.strerror or error}") from error

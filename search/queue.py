@@ -1,11 +1,10 @@
 """Exactly the planned trials, however many workers there are and whenever they are killed.
 
-A worker holds a file lock on its trial for life. The kernel frees it at death, so a trial that is RUNNING but not
-locked has lost its worker: it is marked FAIL and a copy waits in its place. No heartbeat, no clock.
+A worker holds a lock on its trial for life. The kernel, or the database server, frees it at death, so a trial that is
+RUNNING but not locked has lost its worker: it is marked FAIL and a copy waits in its place. No heartbeat, no clock.
 """
 
-import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,23 +12,21 @@ from typing import Any
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
-from sqlalchemy import Engine, event
 
-from sbldm.errors import RunError, StorageError
-from search.locks import holding, try_hold
+from sbldm.errors import RunError
+from search.storage import open_study
 
 MOST_RETRIES = 3
 STOPPED = "stopped"
 ERROR = "error"
-LOCK_SECONDS = 60
 
 
 @dataclass(frozen=True)
 class Lease:
-    """A trial that this process has taken, and the lock that says so."""
+    """A trial that this process has taken; ``free`` lets go of the lock that says so."""
 
     trial: optuna.Trial
-    descriptor: int
+    free: Callable[[], None]
 
     @property
     def attributes(self) -> dict[str, Any]:
@@ -43,15 +40,11 @@ class TrialQueue:
     Args:
         home: folder of ``optuna.db`` and of the locks.
         name: of the Optuna study; made on first use.
+        storage: address of a PostgreSQL database instead, for workers on many machines.
     """
 
-    def __init__(self, home: Path, name: str) -> None:
-        optuna.logging.set_verbosity(optuna.logging.WARNING)
-        self._locks = home / "locks" / name
-        with holding(home / "locks" / "optuna.lock"):  # processes that make one database at once break it
-            self.study = optuna.create_study(
-                storage=_open_storage(home), study_name=name, load_if_exists=True, direction="minimize"
-            )
+    def __init__(self, home: Path, name: str, storage: str | None = None) -> None:
+        self.study, self._locks = open_study(home, name, storage)
 
     def check_same(self, facts: Mapping[str, str]) -> None:
         """Remember what decides this study's numbers, or refuse to mix two kinds of them in one study.
@@ -87,20 +80,29 @@ class TrialQueue:
             if not self._in_state(TrialState.WAITING):
                 return None
             trial = self.study.ask()
-            descriptor = self._try_lock(trial.number)
-            assert descriptor is not None, "the mutex is held, so no other process can have this new trial's lock"
-            return Lease(trial, descriptor)
+            free = self._locks.try_trial(trial.number)
+            assert free is not None, "the mutex is held, so no other process can have this new trial's lock"
+            return Lease(trial, free)
 
-    def complete(self, lease: Lease, value: float) -> None:
-        """Store a trial's value and free its lock."""
-        self.study.tell(lease.trial, value)
-        os.close(lease.descriptor)
+    def complete(self, lease: Lease, value: float) -> bool:
+        """Store a trial's value and free its lock; return False where it is no longer ours to complete.
+
+        A worker that the database took for dead, because its connection was cut, ends so; a copy counts instead.
+        """
+        with self.alone():
+            is_ours = self._is_running(lease.trial.number)
+            if is_ours:
+                self.study.tell(lease.trial, value)
+            lease.free()
+        return is_ours
 
     def fail(self, lease: Lease, reason: str, *, retry: bool) -> None:
         """Mark a trial as failed; ``retry`` lets a copy take its place when the queue is next asked."""
-        lease.trial.set_user_attr(STOPPED if retry else ERROR, reason)
-        self.study.tell(lease.trial, state=TrialState.FAIL)
-        os.close(lease.descriptor)
+        with self.alone():
+            if self._is_running(lease.trial.number):
+                lease.trial.set_user_attr(STOPPED if retry else ERROR, reason)
+                self.study.tell(lease.trial, state=TrialState.FAIL)
+            lease.free()
 
     def counts(self) -> dict[str, int]:
         """Return how many planned trials are complete, running, waiting, or failed for good."""
@@ -122,15 +124,15 @@ class TrialQueue:
 
     def alone(self) -> AbstractContextManager[None]:
         """Keep the other workers of this study waiting while the block runs; not to be nested."""
-        return holding(self._locks / "study.lock")
+        return self._locks.mutex()
 
     def _reconcile(self) -> None:
         for trial in self._in_state(TrialState.RUNNING):
-            descriptor = self._try_lock(trial.number)
-            if descriptor is not None:
-                if self.study.get_trials(deepcopy=False)[trial.number].state == TrialState.RUNNING:
+            free = self._locks.try_trial(trial.number)
+            if free is not None:
+                if self._is_running(trial.number):
                     self.study.tell(trial.number, state=TrialState.FAIL)
-                os.close(descriptor)
+                free()
         trials = self.study.get_trials(deepcopy=False)
         replaced = {trial.user_attrs.get("retry_of") for trial in trials}
         for trial in trials:
@@ -146,8 +148,8 @@ class TrialQueue:
     def _in_state(self, state: TrialState) -> list[FrozenTrial]:
         return self.study.get_trials(deepcopy=False, states=(state,))
 
-    def _try_lock(self, number: int) -> int | None:
-        return try_hold(self._locks / f"trial-{number}.lock")
+    def _is_running(self, number: int) -> bool:
+        return self.study.get_trials(deepcopy=False)[number].state == TrialState.RUNNING
 
 
 def _crashes(trial: FrozenTrial) -> int:
@@ -160,28 +162,3 @@ def _is_given_up(trial: FrozenTrial) -> bool:
 
 def _name(trial: FrozenTrial) -> tuple[str, int]:
     return trial.user_attrs["key"], trial.user_attrs["seed"]
-
-
-def _open_storage(home: Path) -> optuna.storages.RDBStorage:
-    path = home.resolve() / "optuna.db"
-    try:
-        storage = optuna.storages.RDBStorage(f"sqlite:///{path}")
-    except Exception as error:  # sqlalchemy and alembic each have a family of their own
-        raise StorageError(f"{path}: not usable as an Optuna database ({str(error).splitlines()[0]})") from error
-    _serialise_writers(storage.engine)
-    return storage
-
-
-def _serialise_writers(engine: Engine) -> None:
-    """Let each transaction take SQLite's write lock at its start, so that no two read the same state and both write."""
-    engine.dispose()
-
-    @event.listens_for(engine, "connect")
-    def _configure(connection: Any, _: Any) -> None:
-        connection.isolation_level = None
-        connection.execute("PRAGMA journal_mode=WAL")
-        connection.execute(f"PRAGMA busy_timeout={LOCK_SECONDS * 1000}")
-
-    @event.listens_for(engine, "begin")
-    def _begin(connection: Any) -> None:
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
