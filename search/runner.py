@@ -6,16 +6,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sbldm.errors import ConfigError, DivergedError, RunError
+from sbldm.errors import ConfigError, DivergedError, ResourceError
 from sbldm.spec import digest_of
 from search.cache import Cache
-from search.config import ExperimentConfig, flatten, override
+from search.config import ExperimentConfig, override
 from search.events import Event, ExperimentResult
 from search.experiment import run_experiment
 from search.queue import Lease, TrialQueue
 from search.recording import record_run
 from search.study import Cell, Study
-from search.tracking import MlflowStore, Scalar, Tags
+from search.study_run import check_cells, close_parent, facts, find_or_start, open_parent, study_to_json
+from search.tracking import MlflowStore
+from search.workers import StillWorking, Task, WorkerSaid, run_workers, share_out
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,21 @@ class TrialFinished:
     reason: str = ""
 
 
-StudyEvent = TrialStarted | TrialFinished | Event
+StudyEvent = TrialStarted | TrialFinished | WorkerSaid | StillWorking | Event
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """A process' part in a study: what is asked, where its trials wait, and where they are tracked."""
+
+    study: Study
+    base: ExperimentConfig
+    seeds: tuple[int, ...]
+    home: Path
+    name: str
+    queue: TrialQueue
+    store: MlflowStore
+    parent: str
 
 
 def plan(study: Study, base: ExperimentConfig, seeds: Sequence[int]) -> tuple[PlannedTrial, ...]:
@@ -74,8 +90,13 @@ def run_study(
     store: MlflowStore,
     name: str,
     trials: int | None = None,
+    workers: int = 1,
+    storage: str | None = None,
 ) -> Generator[StudyEvent, None, str]:
     """Run what is not done yet, and return the id of the study's own run.
+
+    The same seeds give the same results whatever the number of workers; to the bit only where each of them has as many
+    threads, since sums are then taken in the same order.
 
     Args:
         study: the question.
@@ -85,48 +106,72 @@ def run_study(
         store: where runs are tracked.
         name: of this instance of the study; another base needs another name.
         trials: stop after so many; the same command goes on later.
+        workers: processes of this machine that work at it; each has its own GPU, or its share of the threads.
+        storage: address of a PostgreSQL database for the trials, for workers on many machines.
+
+    Raises:
+        ResourceError: the workers have died too often.
     """
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
         raise ConfigError(f"name must consist of letters, digits, dot, dash and underscore, but got {name!r}")
-    planned = {(trial.cell.key, trial.seed): trial for trial in plan(study, base, seeds)}
-    queue = TrialQueue(home, name)
-    queue.check_same(_facts(override(base, study.base)))
-    _check_cells(queue, study, name)
-    parent = _parent(queue, study, store, name)
-    queue.enqueue([_attributes(trial) for trial in planned.values()])
-    done = 0
+    if workers < 1:
+        raise ConfigError(f"workers must be at least 1, but got {workers}")
+    planned = plan(study, base, seeds)
+    queue = TrialQueue(home, name, storage)
+    queue.check_same(facts(override(base, study.base)))
+    check_cells(queue, study, name)
+    parent = open_parent(queue, study, store, name)
+    queue.enqueue([_attributes(trial) for trial in planned])
+    part = Part(study, base, tuple(seeds), home, name, queue, store, parent)
     try:
-        while (trials is None or done < trials) and (lease := queue.next()):
-            key = lease.attributes["key"], lease.attributes["seed"]
-            trial = planned.get(key) or _recall(study, base, *key)
-            yield from _run_trial(trial, lease, len(planned), queue, store, parent, home, name)
-            done += 1
-        for lost in queue.given_up():
-            store.close_abandoned([lost["run"]] if "run" in lost else [])
-            label = f"{lost['cell']} seed={lost['seed']}"
-            yield TrialFinished(label, lost.get("run", ""), None, "its process died too often; it is not tried again")
+        yield from work(part, trials) if workers == 1 else _share_work(part, trials, workers, storage)
+        yield from _tell_given_up(part)
     finally:
-        _close(queue, store, parent)
+        close_parent(queue, store, parent)
     return parent
 
 
-def _run_trial(
-    trial: PlannedTrial,
-    lease: Lease,
-    planned: int,
-    queue: TrialQueue,
-    store: MlflowStore,
-    parent: str,
-    home: Path,
-    name: str,
-) -> Generator[StudyEvent, None, None]:
+def work(part: Part, trials: int | None) -> Generator[StudyEvent, None, None]:
+    """Run one waiting trial after the other in this process, until none waits or so many have ended."""
+    planned = {(trial.cell.key, trial.seed): trial for trial in plan(part.study, part.base, part.seeds)}
+    done = 0
+    while (trials is None or done < trials) and (lease := part.queue.next()):
+        key = lease.attributes["key"], lease.attributes["seed"]
+        trial = planned.get(key) or _recall(part.study, part.base, *key)
+        yield from _run_trial(trial, lease, len(planned), part)
+        done += 1
+
+
+def _share_work(part: Part, trials: int | None, workers: int, storage: str | None) -> Generator[StudyEvent, None, None]:
+    shared = Task(
+        study=study_to_json(part.study),
+        base=part.base.model_dump(mode="json"),
+        seeds=part.seeds,
+        home=str(part.home),
+        name=part.name,
+        storage=storage,
+        tracking_uri=part.store.uri,
+        parent=part.parent,
+    )
+    lost = yield from run_workers(share_out(shared, trials, workers), device=part.base.device)
+    waiting = len(part.queue.waiting())
+    if lost and waiting and trials is None:
+        raise ResourceError(
+            f"{waiting} trial(s) wait, but {lost} of {workers} workers died too often (is there memory for so many?);"
+            " the same command goes on"
+        )
+
+
+def _run_trial(trial: PlannedTrial, lease: Lease, planned: int, part: Part) -> Generator[StudyEvent, None, None]:
+    queue, store = part.queue, part.store
     run_id = str(lease.attributes.get("run", ""))
     if not store.holds(run_id):
-        run_id = store.start(trial.label, kind="trial", parent=parent, tags=_tags(trial, name))
+        run_id = _find_or_start(trial, part)
     lease.trial.set_user_attr("run", run_id)
     try:
-        yield TrialStarted(trial.label, queue.counts()["COMPLETE"] + 1, planned, run_id)
-        events = run_experiment(trial.config, Cache(home / "cache"))
+        counts = queue.counts()
+        yield TrialStarted(trial.label, counts["COMPLETE"] + counts["RUNNING"], planned, run_id)
+        events = run_experiment(trial.config, Cache(part.home / "cache"))
         result = yield from record_run(trial.config, events, store.tracker(run_id))
     except (KeyboardInterrupt, GeneratorExit):
         queue.fail(lease, "stopped by the user", retry=True)
@@ -139,8 +184,12 @@ def _run_trial(
     except BaseException as error:
         queue.fail(lease, type(error).__name__, retry=True)  # a later start may find the cause mended
         raise
-    queue.complete(lease, objective(result))
-    yield TrialFinished(trial.label, run_id, result)
+    if queue.complete(lease, objective(result)):
+        yield TrialFinished(trial.label, run_id, result)
+    else:
+        yield TrialFinished(
+            trial.label, run_id, None, "the study's database was cut off; another worker goes on with it"
+        )
 
 
 def objective(result: ExperimentResult) -> float:
@@ -148,50 +197,22 @@ def objective(result: ExperimentResult) -> float:
     return next(each.point for name, each in result.results.items() if name.startswith("eval/fd_"))
 
 
-def _facts(base: ExperimentConfig) -> dict[str, str]:
-    """Return what must not change under a study; paths are private, so files are known by their digest."""
-    files = base.data.fingerprint()
-    return flatten(base.model_copy(update={"seed": 0}).public()) | ({"data.files": files} if files else {})
+def _find_or_start(trial: PlannedTrial, part: Part) -> str:
+    tags = {
+        "sbldm.study": part.name,
+        "sbldm.cell": trial.cell.label,
+        "sbldm.seed": str(trial.seed),
+        "sbldm.config": digest_of(trial.config.public()),
+    }
+    own = f"{trial.cell.key}-{trial.seed}"
+    return find_or_start(part.queue, part.store, own, trial.label, kind="trial", parent=part.parent, tags=tags)
 
 
-def _check_cells(queue: TrialQueue, study: Study, name: str) -> None:
-    """Refuse to go on with trials of settings that the study has lost since it was begun."""
-    keys = {cell.key for cell in study.cells()}
-    lost = sorted({str(trial["cell"]) for trial in queue.waiting() if trial["key"] not in keys})
-    if lost:
-        raise RunError(
-            f"study {name!r} was begun with settings that {study.name} no longer has ({', '.join(lost)});"
-            " give this one another name with --name"
-        )
-
-
-def _parent(queue: TrialQueue, study: Study, store: MlflowStore, name: str) -> str:
-    with queue.alone():
-        known = str(queue.study.user_attrs.get("parent", ""))
-        if known and store.holds(known):
-            return known
-        if queue.counts()["COMPLETE"]:
-            raise RunError(
-                f"study {name!r} has finished trials that this tracking store does not hold: name the one it was begun"
-                " with, or give the study another name with --name (what was trained is still in the cache)"
-            )
-        tags = {"sbldm.study": name, "sbldm.question": study.question, "sbldm.baseline": study.baseline}
-        parent = store.start(f"study {name}", kind="study", tags=tags)
-        queue.study.set_user_attr("parent", parent)
-        return parent
-
-
-def _close(queue: TrialQueue, store: MlflowStore, parent: str) -> None:
-    """Say how the study stands: its counts and best value on the parent run, and the truth on abandoned ones."""
-    counts = queue.counts()
-    tracker = store.tracker(parent)
-    for state, count in counts.items():
-        tracker.log(Scalar(f"trials/{state.lower()}", count))
-    if counts["COMPLETE"]:
-        best = queue.study.best_trial
-        tracker.log(Scalar("best/fd", float(best.values[0])))
-        tracker.log(Tags({"sbldm.best": str(best.user_attrs["cell"])}))
-    tracker.finish("FINISHED" if counts["RUNNING"] + counts["WAITING"] == 0 else "KILLED")
+def _tell_given_up(part: Part) -> Generator[StudyEvent, None, None]:
+    for lost in part.queue.given_up():
+        part.store.close_abandoned([lost["run"]] if "run" in lost else [])
+        label = f"{lost['cell']} seed={lost['seed']}"
+        yield TrialFinished(label, lost.get("run", ""), None, "its process died too often; it is not tried again")
 
 
 def _recall(study: Study, base: ExperimentConfig, key: str, seed: int) -> PlannedTrial:
@@ -201,8 +222,3 @@ def _recall(study: Study, base: ExperimentConfig, key: str, seed: int) -> Planne
 
 def _attributes(trial: PlannedTrial) -> dict[str, Any]:
     return {"key": trial.cell.key, "cell": trial.cell.label, "seed": trial.seed}
-
-
-def _tags(trial: PlannedTrial, name: str) -> dict[str, str]:
-    config = digest_of(trial.config.public())
-    return {"sbldm.study": name, "sbldm.cell": trial.cell.label, "sbldm.seed": str(trial.seed), "sbldm.config": config}

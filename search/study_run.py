@@ -1,0 +1,122 @@
+"""A study's own tracked run: what it was begun with, how it stands, and that no run is opened twice."""
+
+import json
+import uuid
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any
+
+from sbldm.errors import ConfigError, RunError
+from search.config import ExperimentConfig, flatten
+from search.queue import TrialQueue
+from search.study import Study
+from search.tracking import MlflowStore, Scalar, Tags
+
+
+def facts(base: ExperimentConfig) -> dict[str, str]:
+    """Return what must not change under a study; paths are private, so files are known by their digest."""
+    files = base.data.fingerprint()
+    return flatten(base.model_copy(update={"seed": 0}).public()) | ({"data.files": files} if files else {})
+
+
+def check_cells(queue: TrialQueue, study: Study, name: str) -> None:
+    """Refuse to go on with trials of settings that the study has lost since it was begun."""
+    keys = {cell.key for cell in study.cells()}
+    lost = sorted({str(trial["cell"]) for trial in queue.waiting() if trial["key"] not in keys})
+    if lost:
+        raise RunError(
+            f"study {name!r} was begun with settings that {study.name} no longer has ({', '.join(lost)});"
+            " give this one another name with --name"
+        )
+
+
+def open_parent(queue: TrialQueue, study: Study, store: MlflowStore, name: str) -> str:
+    """Return the study's own run, made on first use.
+
+    Raises:
+        RunError: trials have finished that this store does not hold.
+    """
+    with queue.alone():
+        known = str(queue.study.user_attrs.get("parent", ""))
+        if known and store.holds(known):
+            return known
+        if queue.counts()["COMPLETE"]:
+            raise RunError(
+                f"study {name!r} has finished trials that this tracking store does not hold: name the one it was begun"
+                " with, or give the study another name with --name (what was trained is still in the cache)"
+            )
+        tags = {"sbldm.study": name, "sbldm.question": study.question, "sbldm.baseline": study.baseline}
+        parent = find_or_start(queue, store, "study", f"study {name}", kind="study", tags=tags)
+        queue.study.set_user_attr("parent", parent)
+        return parent
+
+
+def find_or_start(
+    queue: TrialQueue,
+    store: MlflowStore,
+    own: str,
+    name: str,
+    *,
+    kind: str,
+    tags: Mapping[str, str],
+    parent: str | None = None,
+) -> str:
+    """Return the run that a worker has opened and could not note down before it died, or open one.
+
+    Only the holder of the lock on what the run is of may ask.
+
+    Args:
+        queue: of the study.
+        store: where the run is tracked.
+        own: what names it within the study.
+        name: of a new run.
+        kind: of a new run.
+        tags: of a new run.
+        parent: of a new run.
+    """
+    uid = f"{_uid(queue)}-{own}"
+    found = store.runs(uid=uid)
+    return found[0].run_id if found else store.start(name, kind=kind, parent=parent, tags={**tags, "sbldm.uid": uid})
+
+
+def close_parent(queue: TrialQueue, store: MlflowStore, parent: str) -> None:
+    """Say how the study stands: its counts and best value on the parent run, and the truth on abandoned ones."""
+    abandoned = {trial["run"] for trial in queue.waiting() if "run" in trial}
+    open_runs = [run.run_id for run in store.runs(kind="trial") if run.status == "RUNNING"] if abandoned else []
+    store.close_abandoned([run_id for run_id in open_runs if run_id in abandoned])
+    counts = queue.counts()
+    tracker = store.tracker(parent)
+    for state, count in counts.items():
+        tracker.log(Scalar(f"trials/{state.lower()}", count))
+    if counts["COMPLETE"]:
+        best = queue.study.best_trial
+        tracker.log(Scalar("best/fd", float(best.values[0])))
+        tracker.log(Tags({"sbldm.best": str(best.user_attrs["cell"])}))
+    tracker.finish("FINISHED" if counts["RUNNING"] + counts["WAITING"] == 0 else "KILLED")
+
+
+def study_to_json(study: Study) -> dict[str, Any]:
+    """Return a study as another process can read it.
+
+    Raises:
+        ConfigError: a value does not come back from JSON as it was, so that the cell would have another name.
+    """
+    value = {item.name: getattr(study, item.name) for item in fields(study)}
+    told: dict[str, Any] = json.loads(json.dumps(value))
+    if study_from_json(told).cells() != study.cells():
+        raise ConfigError(f"study {study.name}: for several workers its values must be plain numbers, words and lists")
+    return told
+
+
+def study_from_json(value: Mapping[str, Any]) -> Study:
+    """Return the study that ``study_to_json`` has written."""
+    return Study(**{**value, "axes": {path: tuple(each) for path, each in value["axes"].items()}})
+
+
+def _uid(queue: TrialQueue) -> str:
+    """Return what tells this study from another of its name; the first call is in ``open_parent``, alone."""
+    uid = queue.study.user_attrs.get("uid")
+    if uid is None:
+        uid = uuid.uuid4().hex
+        queue.study.set_user_attr("uid", uid)
+    return str(uid)

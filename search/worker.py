@@ -1,0 +1,106 @@
+"""The process of one worker, ``python -m search.worker``: a task on its standard input, lines of JSON on its output."""
+
+import json
+import os
+import signal
+import sys
+import threading
+import time
+import traceback
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any
+
+from search.config import build_config
+from search.interrupt import Stopped, listening
+from search.progress import Narrator
+from search.queue import TrialQueue
+from search.runner import Part, StudyEvent, TrialFinished, work
+from search.study_run import study_from_json
+from search.tracking import MlflowStore
+from search.workers import Task
+
+QUIET_SECONDS = 0.2
+
+
+def main() -> int:
+    """Work until no trial waits, the share is done, or the parent asks to stop or is gone; return the exit code."""
+    mouth = Mouth(os.fdopen(os.dup(sys.stdout.fileno()), "w"))
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what libraries print is no message
+    line = sys.stdin.readline()
+    threading.Thread(target=_watch_parent, daemon=True).start()
+    try:
+        task = Task(**json.loads(line))
+        _work(task, mouth)
+    except Stopped as stopped:
+        return stopped.exit_code
+    except BaseException as error:
+        words = " ".join(str(error).split())
+        mouth.tell({"failed": type(error).__name__, "message": words, "trace": traceback.format_exc()})
+        return 1
+    return 0
+
+
+@dataclass
+class Mouth:
+    """What tells the parent; passing lines only now and then."""
+
+    pipe: IO[str]
+    narrator: Narrator = field(default_factory=lambda: Narrator(every=0.25))
+    _told: float = -1.0
+
+    def narrate(self, event: StudyEvent) -> None:
+        """Tell an event in words, if there is anything to say."""
+        line = self.narrator.tell(event)
+        now = time.monotonic()
+        if line is not None and (not line.passing or now - self._told >= QUIET_SECONDS):
+            self._told = now
+            self.tell({"text": line.text, "passing": line.passing})
+        if isinstance(event, TrialFinished):
+            self.tell({"done": 1})
+
+    def tell(self, message: dict[str, Any]) -> None:
+        """Send one message; a parent that is gone is one that asks to stop."""
+        try:
+            self.pipe.write(json.dumps(message) + "\n")
+            self.pipe.flush()
+        except BrokenPipeError:
+            signal.raise_signal(signal.SIGTERM)
+
+
+def _work(task: Task, mouth: Mouth) -> None:
+    with listening() as request:
+        events = work(_open(task), task.trials)
+        with closing(events):
+            while request.exit_code is None:
+                try:
+                    mouth.narrate(next(events))
+                except StopIteration:
+                    return
+    raise Stopped(request.exit_code)
+
+
+def _open(task: Task) -> Part:
+    home = Path(task.home)
+    return Part(
+        study=study_from_json(task.study),
+        base=build_config(task.base),
+        seeds=tuple(task.seeds),
+        home=home,
+        name=task.name,
+        queue=TrialQueue(home, task.name, task.storage),
+        store=MlflowStore(home, task.tracking_uri, must_exist=True),
+        parent=task.parent,
+    )
+
+
+def _watch_parent() -> None:
+    """Stop as by SIGTERM when the parent's end of the pipe closes, which its death does too."""
+    while os.read(0, 1):  # not sys.stdin, whose lock a waiting thread would keep from the interpreter's end
+        pass
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
