@@ -82,6 +82,8 @@ def generate(
         )
     check_request(model, conditions or {}, guidance)
     request = _Request(sampler, seed, positions, conditions or {}, guidance)
+    if model.device.type == "cpu":  # its convolutions and attention read channels side by side, up to a quarter faster
+        model.network.to(memory_format=torch.channels_last)
     for start in range(first, count, batch):
         yield _generate_batch(model, range(start, min(start + batch, count)), request)
 

@@ -146,7 +146,7 @@ def finish(processes: list[subprocess.Popen[str]]) -> list[tuple[int, str, str]]
 
 @pytest.fixture
 def folder(tmp_path: Path, tiny: Any) -> Path:
-    settings = tiny.model_dump(mode="json") | {"evaluation": {"samples": 4, "companion": None}}
+    settings = tiny.model_dump(mode="json") | {"evaluation": {"samples": 12, "companion": None}}
     (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(settings))
     return tmp_path
 

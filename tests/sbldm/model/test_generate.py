@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -73,3 +75,23 @@ def test_an_impossible_count_is_refused(model: LatentDiffusion, changes: dict[st
     arguments = {"count": 3, "batch": 2, "first": 0} | changes
     with pytest.raises(ValueError, match=r"must be at least 1 and first in 0\.\.count"):
         next(generate(model, arguments.pop("count"), sampler=DDIM, seed=0, **arguments))
+
+
+def test_the_layout_of_the_weights_changes_images_by_rounding_and_no_saved_weight(
+    model: LatentDiffusion, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model.network.to(memory_format=torch.contiguous_format)
+    model.save(tmp_path / "before")
+    with monkeypatch.context() as patch:  # as it is on a GPU: weights stay as they lie
+        patch.setattr(model.network, "to", lambda **_: model.network)
+        (plain,) = generate(model, 4, sampler=DDIM, seed=0)
+    (fast,) = generate(model, 4, sampler=DDIM, seed=0)
+    assert any(weight.is_contiguous(memory_format=torch.channels_last) for weight in kernels(model))
+    torch.testing.assert_close(fast.images, plain.images, rtol=1e-4, atol=1e-4)
+    model.save(tmp_path / "after")
+    names = [sorted(path.name for path in (tmp_path / when).glob("weights-*")) for when in ("before", "after")]
+    assert names[0] == names[1], "named by their hash"
+
+
+def kernels(model: LatentDiffusion) -> list[torch.Tensor]:
+    return [weight for weight in model.network.parameters() if weight.ndim == 4 and min(weight.shape) > 1]
