@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 RUN := $(BIN)/sbldm
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all check format bench-fd bench-evaluate bench-model coverage sensitivity clean
+.PHONY: help demo test test-all check format bench-fd bench-evaluate bench-model coverage sensitivity soak-study clean
 
 help: ## Show these targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-15s %s\n", $$1, $$2}'
@@ -54,6 +54,10 @@ bench-model: $(VENV)/installed-test ## Time training and sampling against MONAI 
 
 sensitivity: $(VENV)/installed-test ## Ask each metric what damage it notices, on phantoms
 	$(BIN)/python benchmarks/sensitivity.py
+
+soak-study: $(VENV)/installed-test ## Kill a study's workers at random and count its trials, on SQLite and PostgreSQL (about 10 minutes)
+	$(BIN)/python benchmarks/soak_study.py --storage sqlite
+	$(BIN)/python benchmarks/soak_study.py --storage postgres
 
 coverage: $(VENV)/installed-test ## Simulate how often each interval covers (about half an hour)
 	$(BIN)/python benchmarks/coverage.py

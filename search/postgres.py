@@ -4,6 +4,7 @@ A pool that gives one session to several clients in turn (pgbouncer by transacti
 """
 
 import hashlib
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -30,7 +31,7 @@ class PostgresLocks:
     def __init__(self, url: str, study: str) -> None:
         self._url, self._study = url, study
         self._held: set[int] = set()  # a session may take its own lock again, which would look like a free one
-        self._session: Any = _connect(url)
+        self._open()
 
     @contextmanager
     def mutex(self) -> Iterator[None]:
@@ -67,7 +68,11 @@ class PostgresLocks:
         except psycopg.OperationalError:
             self._session.close()
             self._held.clear()
-            self._session = _connect(self._url)
+            self._open()
+
+    def _open(self) -> None:
+        self._session: Any = _connect(self._url)
+        weakref.finalize(self, self._session.close)
 
     def _ask(self, function: str, what: str) -> bool:
         import psycopg

@@ -1,6 +1,7 @@
 """Where the trials of studies are kept: a SQLite file of this machine, or a PostgreSQL server for many machines."""
 
 import re
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -98,9 +99,11 @@ def _open_server(address: str) -> optuna.storages.RDBStorage:
     parts = urlsplit(address)
     url = urlunsplit(parts._replace(scheme="postgresql+psycopg"))
     try:
-        return optuna.storages.RDBStorage(url, engine_kwargs={"pool_pre_ping": True})
+        storage = optuna.storages.RDBStorage(url, engine_kwargs={"pool_pre_ping": True})
     except Exception as error:
         raise StorageError(explain("the study's database", error, address)) from None
+    weakref.finalize(storage, storage.engine.dispose)
+    return storage
 
 
 def _serialise_writers(engine: Engine) -> None:

@@ -86,7 +86,7 @@ def run_workers(tasks: Sequence[Task], *, device: DeviceName) -> Generator[Worke
             if message is not None:
                 yield from worker.hear(message)
                 continue
-            code = worker.process.wait()
+            code = worker.reap()
             if code in AS_ASKED:
                 working -= 1
             elif worker.starts <= MOST_RESTARTS:
@@ -123,6 +123,7 @@ class _Worker:
     starts: int = 0
     done: int = 0
     process: subprocess.Popen[str] = field(init=False)
+    listener: threading.Thread = field(init=False)
 
     def start(self) -> None:
         """Start a process at what is left of the task; Ctrl-C in the terminal reaches its parent alone."""
@@ -136,11 +137,19 @@ class _Worker:
             env=self.environment,
             start_new_session=True,
         )
-        threading.Thread(target=self._listen, args=[self.process], daemon=True).start()
+        self.listener = threading.Thread(target=self._listen, args=[self.process], daemon=True)
+        self.listener.start()
         assert self.process.stdin is not None
         with suppress(BrokenPipeError):  # it has died already, which its listener tells
             self.process.stdin.write(json.dumps(asdict(replace(self.task, trials=left))) + "\n")
             self.process.stdin.flush()  # and left open: its end tells the worker that we are gone
+
+    def reap(self) -> int:
+        """Return how the process has ended."""
+        assert self.process.stdin is not None
+        with suppress(BrokenPipeError):
+            self.process.stdin.close()
+        return self.process.wait()
 
     def hear(self, message: dict[str, Any]) -> Generator[WorkerSaid, None, None]:
         """Pass on a line, count a trial, or raise what the worker has reported."""
@@ -167,19 +176,19 @@ class _Worker:
 
 def _stop(crew: Sequence[_Worker]) -> None:
     """Ask those who are still there to commit and leave; after a while, or at a second Ctrl-C, do not ask."""
-    alive = [worker.process for worker in crew if worker.starts and worker.process.poll() is None]
+    started = [worker for worker in crew if worker.starts]
     try:
-        for process in alive:
-            process.terminate()
+        for worker in started:
+            worker.process.terminate()
         deadline = time.monotonic() + GRACE_SECONDS
-        for process in alive:
+        for worker in started:
             with suppress(subprocess.TimeoutExpired):
-                process.wait(timeout=max(0.0, deadline - time.monotonic()))
+                worker.process.wait(timeout=max(0.0, deadline - time.monotonic()))
     finally:
-        for process in alive:
-            if process.poll() is None:
-                process.kill()
-                process.wait()
+        for worker in started:
+            worker.process.kill()  # who has left is not there to be killed
+            worker.reap()
+            worker.listener.join(timeout=1)
 
 
 def _revive(message: dict[str, Any]) -> Exception:
