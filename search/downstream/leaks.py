@@ -1,6 +1,6 @@
 """Did anything that was trained see a test patient? Checks by content, and a refusal where one of them fails."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -96,10 +96,10 @@ def check_learners(learners: Sequence[Learner], test: Iterable[Patient]) -> tupl
     """Return whether anything that was trained saw a test patient, or a patient that its fraction does not hold."""
     unseen = tuple(test)
     test_slices = frozenset().union(*(patient.slices for patient in unseen))
-    silent = {each.name: int(each.saw is None) for each in learners}
-    tested = {each.name: shared(each.saw or (), unseen) for each in learners}
-    beyond = {each.name: strangers(each.saw or (), each.allowed) for each in learners}
-    copied = {each.name: len(each.synthetic & test_slices) for each in learners}
+    silent = [(each.name, each.saw is None) for each in learners]
+    tested = [(each.name, shared(each.saw or (), unseen) > 0) for each in learners]
+    beyond = [(each.name, strangers(each.saw or (), each.allowed) > 0) for each in learners]
+    copied = [(each.name, not each.synthetic.isdisjoint(test_slices)) for each in learners]
     return (
         _check("every model must have recorded whom it learned from", silent),
         _check("no model may learn from a test patient", tested),
@@ -118,6 +118,6 @@ def check_copies(
     return Check(f"no synthetic slice may equal a {part} slice or its mirror image", len(synthetic), copies, where)
 
 
-def _check(rule: str, broken: Mapping[str, int]) -> Check:
-    names = [name for name, count in broken.items() if count]
+def _check(rule: str, broken: Sequence[tuple[str, bool]]) -> Check:
+    names = [name for name, is_broken in broken if is_broken]
     return Check(rule, len(broken), len(names), f" ({', '.join(names[:3])})" if names else "")
