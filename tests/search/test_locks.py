@@ -1,6 +1,8 @@
 import os
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -43,3 +45,23 @@ def test_a_lock_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(ResourceError, match=r"cannot write .*file/lock"), holding(tmp_path / "file" / "lock"):
         pass
+
+
+def test_who_waits_for_a_lock_that_is_removed_takes_the_one_in_its_place(tmp_path: Path) -> None:
+    path = tmp_path / "folder" / "lock"
+    inside, ends = [], []
+
+    def wait() -> None:
+        with holding(path):
+            inside.append(try_hold(path))  # None: the file at the path is the one that is held
+        ends.append(True)
+
+    with holding(path):
+        waiting = threading.Thread(target=wait)
+        waiting.start()
+        time.sleep(0.2)
+        path.unlink()
+        path.parent.rmdir()
+    waiting.join(timeout=10)
+    assert inside == [None]
+    assert ends == [True]
