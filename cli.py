@@ -30,6 +30,11 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
+cache_app = typer.Typer(
+    help="List what the cache of stage outputs holds, and make room in it.", no_args_is_help=True, rich_markup_mode=None
+)
+app.add_typer(cache_app, name="cache")
+
 Preset = Annotated[str, typer.Option(help="Budget: quick, laptop, t4 or paper.")]
 Config = Annotated[Path | None, typer.Option(help="YAML file of settings, laid over the preset.")]
 Data = Annotated[
@@ -304,6 +309,12 @@ def search(
     seeds: Annotated[int, typer.Option(min=1, help="Each setting is run with so many seeds.")] = 2,
     trials: Annotated[int | None, typer.Option(min=1, help="Stop after so many trials.")] = None,
     name: Annotated[str | None, typer.Option(help="Name of this instance of the study.")] = None,
+    workers: Annotated[
+        int, typer.Option(min=1, help="Processes of this machine: a GPU each, or a share of the threads.")
+    ] = 1,
+    storage: Annotated[
+        str | None, typer.Option(envvar="SBLDM_STORAGE", help="postgresql://USER@HOST/DATABASE, for many machines.")
+    ] = None,
     dry_run: DryRun = False,
     home: Home = HOME,
     tracking_uri: Uri = None,
@@ -317,14 +328,28 @@ def search(
     from search.inspect import find_format
     from search.progress import follow
     from search.runner import plan, run_study
+    from search.storage import check_storage
 
     settings = compose(preset, config, source, changes)
     if dry_run:
         for trial in plan(asked, settings, range(seeds)):
             typer.echo(f"{trial.label}\t{trial.config.digest()}")
         return
+    check_storage(storage)
     store, name = _open(home, tracking_uri, must_exist=False), name or study
-    follow(run_study(asked, settings, seeds=range(seeds), home=home, store=store, name=name, trials=trials))
+    follow(
+        run_study(
+            asked,
+            settings,
+            seeds=range(seeds),
+            home=home,
+            store=store,
+            name=name,
+            trials=trials,
+            workers=workers,
+            storage=storage,
+        )
+    )
     ablation = tabulate(asked, name, store)
     typer.echo(find_format("md")(ablation.table()), nl=False)
     typer.echo("\ntables, and pictures of the best trial:", err=True)
@@ -376,6 +401,44 @@ def ui(
     from search.tracking import serve
 
     serve(_open(home, tracking_uri), port)
+
+
+@cache_app.command("ls")
+def cache_ls(as_json: Json = False, form: Format = "md", home: Home = HOME, tracking_uri: Uri = None) -> None:
+    """List stage outputs with their size, age and state, and the runs that name them."""
+    from search.cache import Cache
+    from search.inspect import find_format
+    from search.shelf import list_shelf
+
+    write, shelf = find_format(form), list_shelf(Cache(home / "cache"), _open(home, tracking_uri).runs())
+    typer.echo(json.dumps(shelf.to_json(), indent=2) if as_json else write(shelf.table()), nl=as_json)
+
+
+@cache_app.command("gc")
+def cache_gc(
+    older_than: Annotated[
+        float | None, typer.Option(metavar="DAYS", min=0, help="Whole outputs go too, if they are so old.")
+    ] = None,
+    unused: Annotated[
+        bool, typer.Option("--unused", help="Whole outputs go too, if no tracked run names them.")
+    ] = False,
+    dry_run: DryRun = False,
+    as_json: Json = False,
+    home: Home = HOME,
+    tracking_uri: Uri = None,
+) -> None:
+    """Remove broken and unfinished stage outputs that nobody works at; whole ones where every condition given holds."""
+    from search.cache import Cache
+    from search.clearing import clear_shelf
+
+    cleared = clear_shelf(
+        Cache(home / "cache"),
+        _open(home, tracking_uri).runs(),
+        older_than_seconds=None if older_than is None else older_than * 86400,
+        unused=unused,
+        dry_run=dry_run,
+    )
+    typer.echo(json.dumps(cleared.to_json(), indent=2) if as_json else "\n".join(cleared.lines()))
 
 
 def main() -> None:

@@ -11,6 +11,7 @@ from sbldm.training import StepRecord
 from search.events import Progress, StageFinished, StageStarted
 from search.interrupt import Stopped, listening
 from search.runner import StudyEvent, TrialFinished, TrialStarted
+from search.workers import WorkerSaid
 
 R = TypeVar("R")
 
@@ -56,7 +57,7 @@ class Narrator:
             )
         if isinstance(event, TrialFinished):
             return Line(f"  {_outcome(event)}", passing=False)
-        return None
+        return Line(event.text, event.passing) if isinstance(event, WorkerSaid) else None
 
     def _advance(self, stage: str, done: int, total: int, extra: str) -> Line:
         if stage != self._stage:

@@ -21,8 +21,10 @@ from sbldm.errors import (
     RunError,
     StorageError,
 )
+from search.cache import Cache
 from search.interrupt import Stopped
 from search.studies import STUDIES
+from search.tracking import MlflowStore
 
 COMMANDS = sorted(command.callback.__name__ for command in cli.app.registered_commands if command.callback)
 HEAVY = ("torch", "mlflow", "optuna", "monai", "matplotlib", "numpy")
@@ -115,6 +117,10 @@ def test_the_overview_names_every_command(told: dict[str, dict[str, str]]) -> No
         (["compare"], 2, ("RUN_A",)),
         (["sample", "abc", "--condition", "volume"], 2, ("--condition expects name=number", "'volume'")),
         (["sample", "abc", "--volume", "--condition", "volume=3"], 2, ("volumes take no --condition",)),
+        (["cache", "ls"], 4, ("no runs are tracked here yet",)),
+        (["cache", "gc", "--older-than", "-1"], 2, ("--older-than",)),
+        (["search", "--study", "gamma", "--workers", "0"], 2, ("--workers",)),
+        (["search", "--study", "gamma", "--storage", "mysql://me@here/x"], 2, ("postgresql://",)),
         (["schedule", "--gamma", "-1", "--plot", "a.png"], 2, ("schedule.gamma", "greater than 0", "-1")),
         (["schedule", "--kind", "cosin"], 2, ("'cosin'", "did you mean 'cosine'")),
         (["schedule", "--steps", "1001"], 2, ("between 1 and 1000 steps", "1001")),
@@ -189,6 +195,28 @@ def test_schedules_are_told_and_drawn_before_anything_is_trained(run: Run, tmp_p
     code, out, _ = run("schedule", "--kind", "cosine", "--json")
     (facts,) = json.loads(out)["schedules"]
     assert (code, facts["label"], facts["settings"]["terminal"]) == (0, "cosine", "free")
+
+
+def test_the_cache_is_listed_and_cleared_of_what_was_never_finished(run: Run, tmp_path: Path) -> None:
+    MlflowStore(tmp_path / "mlruns", must_exist=False).start("a", kind="run")
+    cache = Cache(tmp_path / "mlruns" / "cache")
+    whole, broken = cache.entry("data", "0" * 16), cache.entry("samples", "1" * 16)
+    for entry in (whole, broken):
+        (entry.directory / "file").write_bytes(b"12345")
+        entry.commit({"seconds": 1.0})
+    (broken.directory / "file").write_bytes(b"1234")
+    code, out, _ = run("cache", "ls", "--json")
+    assert code == 0
+    assert [(each["stage"], each["state"]) for each in json.loads(out)["entries"]] == [
+        ("data", "whole"),
+        ("samples", "broken"),
+    ]
+    for options in (["--dry-run"], []):
+        code, out, _ = run("cache", "gc", *options)
+        assert code == 0
+        assert f"samples/{'1' * 16}  broken" in out
+        assert broken.directory.exists() == bool(options)
+    assert whole.meta() == {"seconds": 1.0}
 
 
 def test_studies_are_listed_for_people_and_as_json(run: Run) -> None:

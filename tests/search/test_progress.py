@@ -11,6 +11,7 @@ from search.events import Progress, StageFinished, StageStarted
 from search.interrupt import Stopped
 from search.progress import Narrator, follow
 from search.runner import TrialFinished, TrialStarted
+from search.workers import StillWorking, WorkerSaid
 
 STEP = StepRecord("diffusion", 1, 100, 0.5, 1e-3, 1.0, 0.1, 0, is_exact=True)
 
@@ -92,6 +93,11 @@ def test_a_finished_trial_tells_its_distance_with_both_ends(finished: Any) -> No
     ((text, passing),) = [line for line in texts(Narrator(every=0.0), [end]) if line]
     assert text == f"  fd_fake {measured.point:.4g} [{measured.low:.4g}, {measured.high:.4g}]"
     assert not passing
+
+
+def test_what_a_worker_says_is_passed_on_as_it_is() -> None:
+    events = [WorkerSaid(2, "[2] trial 1", passing=False), StillWorking(), WorkerSaid(1, "[1] 3/9", passing=True)]
+    assert texts(Narrator(every=0), events) == [("[2] trial 1", False), None, ("[1] 3/9", True)]
 
 
 def test_following_returns_the_result_and_writes_what_lasts(capsys: pytest.CaptureFixture[str]) -> None:
