@@ -1,12 +1,13 @@
 """A study: one question, asked by changing settings of one base experiment."""
 
 import itertools
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
-from sbldm.errors import RunError
-from sbldm.spec import did_you_mean, digest_of
+from sbldm.errors import ConfigError
+from sbldm.spec import digest_of
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,23 @@ class Study:
         if self.baseline not in labels:
             raise ValueError(f"the baseline must be one of {labels}, but got {self.baseline!r}")
 
+    def to_json(self) -> dict[str, Any]:
+        """Return the study as JSON can hold it; ``from_json`` undoes it.
+
+        Raises:
+            ConfigError: a value does not come back from JSON as it was, so that its cell would have another name.
+        """
+        value = {item.name: getattr(self, item.name) for item in fields(self)}
+        changes = [dict(cell.changes) for cell in self.cells()]
+        if json.loads(json.dumps(changes, default=str)) != changes:
+            raise ConfigError(f"study {self.name}: its values must be plain numbers, words and lists")
+        return {**value, "axes": {path: list(each) for path, each in self.axes.items()}}
+
+    @staticmethod
+    def from_json(value: Mapping[str, Any]) -> "Study":
+        """Rebuild what ``to_json`` wrote."""
+        return Study(**{**value, "axes": {path: tuple(each) for path, each in value["axes"].items()}})
+
     def cells(self) -> tuple[Cell, ...]:
         """Return every combination of the axes' values, the last axis changing fastest."""
         combinations = itertools.product(*self.axes.values())
@@ -67,22 +85,25 @@ def register(study: Study) -> Study:
     return study
 
 
-def find_study(name: str) -> Study:
-    """Return the study of this name, or say which there are."""
-    if name not in STUDIES:
-        raise RunError(f"no study {name!r}{did_you_mean(name, list(STUDIES))}; known: {', '.join(STUDIES)}")
-    return STUDIES[name]
-
-
 def _cell(changes: dict[str, Any]) -> Cell:
-    return Cell(" ".join(_label(path, value) for path, value in changes.items()), changes)
+    return Cell(label_cell(changes), changes)
 
 
-def _label(path: str, value: Any) -> str:
+def label_cell(changes: Mapping[str, Any]) -> str:
+    """Return how people call a cell: each of its settings, in order."""
+    return " ".join(label_value(path, value) for path, value in changes.items())
+
+
+def label_value(path: str, value: Any) -> str:
+    """Return how people call one setting: a section by its parts, or by its kind where it has no others."""
     if not isinstance(value, Mapping):
         return f"{path}={_short(value)}"
     return " ".join(f"{key}={_short(part)}" for key, part in value.items() if key != "kind") or str(value["kind"])
 
 
 def _short(value: Any) -> str:
+    if isinstance(value, list | tuple):
+        return ",".join(_short(part) for part in value)
+    if isinstance(value, bool):
+        return str(value).lower()
     return f"{value:g}" if isinstance(value, float) else str(value)

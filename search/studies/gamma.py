@@ -2,7 +2,8 @@
 
 Command: ``sbldm search --study gamma --preset quick``; about 10 minutes on two CPU cores with two seeds.
 Expected: gamma = 1 equals linear to the bit and shares its training. Larger gamma means less noise at every level,
-and at the end too (alpha_bar_T grows by three decades from 0.5 to 2): shape and terminal noise change together.
+and at the end too (alpha_bar_T grows by three decades from 0.5 to 2): shape and terminal noise change together;
+the study ``terminal`` tells them apart.
 """
 
 from search.study import Study

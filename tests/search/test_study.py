@@ -1,11 +1,14 @@
+import json
+
 import pytest
 
 import search.stages
-from sbldm.errors import RunError
+from sbldm.errors import ConfigError
 from search.config import override
+from search.dry_run import dry_run
 from search.presets import preset
 from search.runner import plan
-from search.studies import STUDIES, find_study
+from search.studies import STUDIES
 from search.studies.gamma import GAMMA
 from search.study import Cell, Study, register
 
@@ -104,7 +107,40 @@ def test_a_name_is_given_once() -> None:
     assert before == STUDIES
 
 
-def test_an_unknown_study_names_the_nearest_and_all() -> None:
-    with pytest.raises(RunError, match=r"did you mean 'gamma'.*cutmix") as refusal:
-        find_study("gama")
-    assert all(name in str(refusal.value) for name in STUDIES)
+def test_lists_and_truths_are_labelled_as_they_are_typed() -> None:
+    study = make({"network.attention": ([True, False], [False, False])}, "network.attention=true,false")
+    assert [cell.label for cell in study.cells()] == ["network.attention=true,false", "network.attention=false,false"]
+
+
+@pytest.mark.parametrize("study", STUDIES.values(), ids=STUDIES)
+def test_a_study_comes_back_from_json_with_its_cells(study: Study) -> None:
+    again = Study.from_json(json.loads(json.dumps(study.to_json())))
+    assert again == study
+    assert [cell.key for cell in again.cells()] == [cell.key for cell in study.cells()]
+
+
+def test_a_value_that_json_would_change_is_refused() -> None:
+    study = make({"network.channel_mult": ((1, 2), (1, 4))}, "network.channel_mult=1,2")
+    with pytest.raises(ConfigError, match="plain numbers, words and lists"):
+        study.to_json()
+
+
+@pytest.mark.parametrize("name", ["sampler", "early-stop"])
+def test_settings_of_the_sampler_alone_share_one_training(name: str) -> None:
+    (rest,) = {
+        json.dumps(trial.config.model_dump(mode="json", exclude={"sampler"}), sort_keys=True)
+        for trial in plan(STUDIES[name], BASE, [0])
+    }
+    assert "training" in rest
+
+
+def test_ddim_in_the_sampler_study_draws_no_noise_whatever_the_preset_says() -> None:
+    assert BASE.sampler.model_dump()["eta"] == 1.0
+    walks = [trial.config.sampler for trial in plan(STUDIES["sampler"], BASE, [0])]
+    assert {walk.model_dump()["eta"] for walk in walks if walk.kind == "ddim"} == {0.0}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["latent", "attention", "weighting"])
+def test_every_setting_of_what_is_trained_builds_a_model_of_the_quick_preset(name: str) -> None:
+    assert all(dry_run(trial.config).stages for trial in plan(STUDIES[name], BASE, [0]))
