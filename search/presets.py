@@ -16,13 +16,14 @@ QUICK: dict[str, Any] = {
         "downsample": 8,
         "hidden_dims": [32, 64, 128],
         "scaling": "scalar",
-        "label_weight": 0.1,
+        "label_weight": 0.3,
+        "label_balance": 1.0,
         "pca_label_weight": 0.3,
     },
     "autoencoder_training": {
-        "steps": 400,
+        "steps": 600,
         "batch": 8,
-        "learning_rate": 2e-3,
+        "learning_rate": 3e-3,
         "schedule": "cosine",
         "warmup_steps": 20,
         "ema_decay": 0.99,
@@ -46,7 +47,7 @@ QUICK: dict[str, Any] = {
 }
 LAPTOP: dict[str, Any] = QUICK | {
     "data": {"kind": "phantom", "patients": 240, "slices": 12},
-    "autoencoder_training": QUICK["autoencoder_training"] | {"steps": 3000, "ema_decay": 0.999},
+    "autoencoder_training": QUICK["autoencoder_training"] | {"steps": 3000, "learning_rate": 2e-3, "ema_decay": 0.999},
     "network": QUICK["network"] | {"model_channels": 64},
     "training": QUICK["training"] | {"steps": 12000, "warmup_steps": 200, "learning_rate": 1e-3, "ema_decay": 0.9995},
     "sampler": {"kind": "ddim", "steps": 100, "eta": 1.0},

@@ -145,11 +145,12 @@ class _Worker:
             self.process.stdin.flush()  # and left open: its end tells the worker that we are gone
 
     def reap(self) -> int:
-        """Return how the process has ended."""
+        """Return how the process has ended, once it has said its last: closing its input earlier would stop it."""
+        code = self.process.wait()
         assert self.process.stdin is not None
         with suppress(BrokenPipeError):
             self.process.stdin.close()
-        return self.process.wait()
+        return code
 
     def hear(self, message: dict[str, Any]) -> Generator[WorkerSaid, None, None]:
         """Pass on a line, count a trial, or raise what the worker has reported."""

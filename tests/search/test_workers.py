@@ -162,6 +162,13 @@ def test_a_worker_that_does_not_stop_is_ended_after_a_while(
     assert not Path(f"/proc/{said.text.split()[1]}").exists()
 
 
+def test_a_worker_that_is_slow_to_leave_is_not_stopped_for_it(script: Any) -> None:
+    """As ours does, it stops when its input ends; closing that before it has left would count it as dead."""
+    watch = "import threading\nend = lambda: os.read(0, 1) or os._exit(9)\nthreading.Thread(target=end, daemon=True).start()"
+    script(f"{watch}\ntext = 'done'\n{SAY}\nos.close(1)\ntime.sleep(0.4)")
+    assert run() == (["[1] done"], 0)
+
+
 def test_half_a_message_of_a_dying_worker_is_no_message(script: Any) -> None:
     script('sys.stdout.write(\'{"text": "hal\'); sys.stdout.flush()')
     assert run() == ([], 0)
