@@ -4,7 +4,6 @@ Command: ``python docs/draw_method.py RUN_ID docs/schedules.png [--mlruns DIR]``
 """
 
 import argparse
-from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -23,6 +22,7 @@ from search.schedules import choose_schedules, describe_schedules, plot_schedule
 from search.tracking import MlflowStore
 
 LOG_SNRS = (-2.0, 0.0, 1.0, 2.0, 3.0, 4.0, 6.0)
+TINY = torch.finfo(torch.float64).tiny
 HEADER = ("log-SNR", "mean square of the noise estimate", "predicted error", "true error", "rank correlation")
 
 
@@ -40,13 +40,11 @@ def main() -> None:
     slices = follow(find_data(run, cache)).data.validation
     model = run.trained.model
     latents, denoiser = encode_latents(model.codec, slices), model.denoiser()
-    fresh = model.spec.build_network(0).eval()
-    print(to_markdown(foretell("trained", denoiser, latents, slices)))
-    print(to_markdown(foretell("untrained", replace(denoiser, predictor=fresh), latents, slices)))
+    print(to_markdown(foretell(denoiser, latents, slices)))
 
 
 @torch.no_grad()
-def foretell(name: str, denoiser: Denoiser, latents: Float[Tensor, "n z h w"], slices: SliceSet) -> Table:
+def foretell(denoiser: Denoiser, latents: Float[Tensor, "n z h w"], slices: SliceSet) -> Table:
     """Return predicted and true relative errors of the clean estimate, per level, as means over slices."""
     noise = torch.randn(latents.shape, generator=torch.Generator().manual_seed(0))
     cues = torch.stack([slices.positions, torch.zeros(len(slices))], dim=1)
@@ -60,7 +58,7 @@ def foretell(name: str, denoiser: Denoiser, latents: Float[Tensor, "n z h w"], s
         ranks = torch.stack([each.argsort().argsort().double() for each in (predicted, true)])
         numbers = (mean_square(found.noise).mean(), predicted.mean(), true.mean(), torch.corrcoef(ranks)[0, 1])
         rows.append((f"{wished:g}", *(f"{float(number):.3g}" for number in numbers)))
-    return Table(f"Error of the clean estimate, {name} network", HEADER, tuple(rows))
+    return Table("Error of the clean estimate", HEADER, tuple(rows))
 
 
 if __name__ == "__main__":

@@ -164,8 +164,8 @@ def test_a_worker_that_does_not_stop_is_ended_after_a_while(
 
 def test_a_worker_that_is_slow_to_leave_is_not_stopped_for_it(script: Any) -> None:
     """As ours does, it stops when its input ends; closing that before it has left would count it as dead."""
-    watch = "import threading\nend = lambda: os.read(0, 1) or os._exit(9)\nthreading.Thread(target=end, daemon=True).start()"
-    script(f"{watch}\ntext = 'done'\n{SAY}\nos.close(1)\ntime.sleep(0.4)")
+    watch = "threading.Thread(target=lambda: os.read(0, 1) or os._exit(9), daemon=True).start()"
+    script(f"import threading\n{watch}\ntext = 'done'\n{SAY}\nos.close(1)\ntime.sleep(0.4)")
     assert run() == (["[1] done"], 0)
 
 
@@ -186,7 +186,7 @@ def test_a_study_comes_back_from_json_as_it_was(mixing: Study) -> None:
 
 
 def test_a_study_that_json_would_change_is_refused() -> None:
-    pairs = Study("s", "Which?", {"autoencoder.hidden_dims": ((4, 4), (8, 8))}, "autoencoder.hidden_dims=(4, 4)", "")
+    pairs = Study("s", "Which?", {"autoencoder.hidden_dims": ((4, 4), (8, 8))}, "autoencoder.hidden_dims=4,4", "")
     with pytest.raises(ConfigError, match="plain numbers, words and lists"):
         study_to_json(pairs)
 
