@@ -301,7 +301,7 @@ def power(
 
 @app.command()
 def search(
-    study: Annotated[str, typer.Option(help="Which question; `sbldm studies` lists them.")],
+    study: Annotated[str, typer.Option(help="Which question: one that `sbldm studies` lists, or a YAML file.")],
     preset: Preset = "quick",
     config: Config = None,
     source: Data = None,
@@ -336,7 +336,7 @@ def search(
             typer.echo(f"{trial.label}\t{trial.config.digest()}")
         return
     check_storage(storage)
-    store, name = _open(home, tracking_uri, must_exist=False), name or study
+    store, name = _open(home, tracking_uri, must_exist=False), name or asked.name
     follow(
         run_study(
             asked,
@@ -368,7 +368,7 @@ def studies(as_json: Json = False) -> None:
 
 @app.command()
 def table(
-    study: Annotated[str, typer.Argument(help="Which study.")],
+    study: Annotated[str, typer.Argument(help="Which study, or its YAML file.")],
     form: Format = "md",
     name: Annotated[str | None, typer.Option(help="Name of the instance, if it was given one.")] = None,
     home: Home = HOME,
@@ -382,7 +382,7 @@ def table(
     from search.inspect import find_format
 
     write = find_format(form)
-    typer.echo(write(tabulate(asked, name or study, _open(home, tracking_uri)).table()), nl=False)
+    typer.echo(write(tabulate(asked, name or asked.name, _open(home, tracking_uri)).table()), nl=False)
 
 
 @app.command()

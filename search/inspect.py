@@ -30,6 +30,7 @@ from search.tracking import RunRecord
 FORMATS: dict[str, Callable[[Table], str]] = {"md": to_markdown, "latex": to_latex, "csv": to_csv, "html": to_html}
 
 ZOOM = 2
+MOST_NAMED = 6  # settings of a study in the list of all
 
 
 class Findings(Protocol):
@@ -109,7 +110,9 @@ def describe_studies(*, as_json: bool) -> str:
     lines = []
     for name, study in STUDIES.items():
         lines.append(f"{name}: {study.question}")
-        lines.append(f"    {len(study.cells())} settings: {', '.join(cell.label for cell in study.cells())}")
+        labels = [cell.label for cell in study.cells()]
+        more = f", and {len(labels) - MOST_NAMED} more" if len(labels) > MOST_NAMED else ""
+        lines.append(f"    {len(labels)} settings: {', '.join(labels[:MOST_NAMED])}{more}")
         lines.append(f"    {study.run_time} at the quick preset on two CPU cores")
     return "\n".join(lines)
 

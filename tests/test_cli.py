@@ -241,6 +241,18 @@ def test_a_dry_search_prints_every_trial_and_writes_nothing(run: Run, tmp_path: 
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_question_of_one_s_own_is_a_file_of_values(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text("name: own\nquestion: Why?\naxes: {network.dropout: [0.0, 0.1]}\n")
+    code, out, _ = run("search", "--study", "mine.yaml", "--dry-run", "--seeds", "1")
+    assert code == 0
+    assert [line.split("\t")[0] for line in out.splitlines()] == [
+        "network.dropout=0 seed=0",
+        "network.dropout=0.1 seed=0",
+    ]
+    code, _, err = run("search", "--study", "mine.py", "--dry-run")
+    assert (code, "settings cannot name code" in err) == (2, True)
+
+
 def test_what_comes_later_wins(run: Run, tmp_path: Path) -> None:
     (tmp_path / "settings.yaml").write_text("seed: 5\ntraining: {steps: 7}\nschedule: {kind: gamma, gamma: 2}\n")
 
