@@ -1,23 +1,26 @@
 import csv
 import io
-import math
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
-from scipy import stats
 
-from evaluation import MetricResult, format_interval
+from evaluation import FeatureSet, MetricResult, format_interval, write_features
 from sbldm.errors import ConfigError, RunError
-from search.ablation import NOT_DISTINGUISHABLE, difference, log_table, over_seeds, tabulate
+from search.ablation import NOT_DISTINGUISHABLE, log_table, merge_tables, recall_study, tabulate
 from search.inspect import FORMATS, find_format
+from search.interval_plot import draw_intervals
 from search.runner import TrialFinished
+from search.studies import OPEN_STUDIES as STUDIES_OF_RANGES
+from search.studies import STUDIES
 from search.study import Study
-from search.tracking import Document, MlflowStore, Scalar
+from search.tracking import Artifact, Document, MlflowStore, Scalar
 
 PATIENTS = 11
-T = float(stats.t.ppf(0.975, PATIENTS - 1))  # an error of 1 reaches so far at 10 degrees of freedom
+T = 2.228  # of t at 10 degrees of freedom: an error of 1 reaches so far
 
 
 def distance(point: float, half: float | None = T, **changes: Any) -> MetricResult:
@@ -33,82 +36,6 @@ def distance(point: float, half: float | None = T, **changes: Any) -> MetricResu
         direction="lower",
     )
     return replace(result, **changes)
-
-
-def reach(sampling: float, points: list[float]) -> float:
-    """Return t x error by the textbook: errors add in squares, degrees of freedom after Welch and Satterthwaite."""
-    mean = sum(points) / len(points)
-    spread = math.sqrt(sum((point - mean) ** 2 for point in points) / (len(points) - 1) / len(points))
-    freedom = (sampling**2 + spread**2) ** 2 / (sampling**4 / (PATIENTS - 1) + spread**4 / (len(points) - 1))
-    return float(stats.t.ppf(0.975, freedom)) * math.sqrt(sampling**2 + spread**2)
-
-
-def test_one_seed_keeps_its_own_interval() -> None:
-    one = distance(12.0, 5.0)
-    assert over_seeds([one]) is one
-
-
-def test_seeds_that_agree_do_not_narrow_the_interval_of_the_patients_they_share() -> None:
-    merged = over_seeds([distance(100.0), distance(100.0), distance(100.0)])
-    assert merged.point == 100.0
-    assert (merged.low, merged.high) == pytest.approx((100 - T, 100 + T))
-
-
-def test_the_spread_of_seeds_adds_to_the_error_of_the_patients() -> None:
-    points = [98.0, 101.0, 104.0]
-    merged = over_seeds([distance(point) for point in points])
-    assert merged.point == pytest.approx(101.0)
-    expected = reach(1.0, points)
-    assert expected > T
-    assert (merged.low, merged.high) == pytest.approx((101 - expected, 101 + expected))
-    assert "3 seeds" in merged.interval
-
-
-def test_the_errors_of_seeds_are_averaged_in_variance() -> None:
-    merged = over_seeds([distance(100.0, 1 * T), distance(100.0, 7 * T)])
-    assert merged.high == pytest.approx(100 + 5 * T)  # (1 + 49) / 2 = 25
-
-
-def test_a_merged_interval_stays_within_what_the_metric_can_be() -> None:
-    merged = over_seeds([distance(1.0), distance(1.5)])
-    assert merged.low == 0.0
-    assert merged.high > 2.0
-
-
-def test_a_metric_without_interval_is_not_given_one() -> None:
-    assert over_seeds([distance(1.0, None), distance(2.0, None)]).low is None
-
-
-def test_a_difference_by_hand_of_one_seed() -> None:
-    found = difference({"0": distance(105.0, 3 * T)}, {"0": distance(100.0, 4 * T)})
-    assert found is not None
-    freedom = (9 + 16) ** 2 / (9**2 / 10 + 16**2 / 10)
-    expected = 5 * float(stats.t.ppf(0.975, freedom))
-    assert found == pytest.approx((5.0, 5 - expected, 5 + expected))
-
-
-def test_a_difference_by_hand_of_two_seeds_pairs_them() -> None:
-    mine = {"0": distance(110.0), "1": distance(120.0), "2": distance(0.0)}
-    base = {"1": distance(116.0), "0": distance(104.0), "3": distance(999.0)}
-    found = difference(mine, base)
-    assert found is not None
-    freedom = (1 + 1) ** 2 / (1 / 10 + 1 / 10)  # the gaps are 6 and 4: their spread is 1
-    both = (2 + 1) ** 2 / (2**2 / freedom + 1 / 1)
-    expected = math.sqrt(3) * float(stats.t.ppf(0.975, both))
-    assert found == pytest.approx((5.0, 5 - expected, 5 + expected))
-
-
-def test_a_difference_changes_sign_with_its_sides() -> None:
-    mine, base = {"0": distance(110.0, 3.0)}, {"0": distance(104.0, 8.0)}
-    forth, back = difference(mine, base), difference(base, mine)
-    assert forth is not None
-    assert back is not None
-    assert forth == pytest.approx((-back[0], -back[2], -back[1]))
-
-
-def test_there_is_no_difference_without_shared_seeds_or_intervals() -> None:
-    assert difference({"0": distance(1.0)}, {"1": distance(1.0)}) is None
-    assert difference({"0": distance(1.0, None)}, {"0": distance(1.0)}) is None
 
 
 def track(store: MlflowStore, study: Study, name: str, points: dict[str, list[float]], half: float = T) -> None:
@@ -127,23 +54,25 @@ def track(store: MlflowStore, study: Study, name: str, points: dict[str, list[fl
 @pytest.mark.parametrize(
     "mixed, verdict",
     [
-        ([50.0, 50.0], ": better"),
-        ([150.0, 150.0], ": worse"),
+        ([50.0, 51.1], ": better"),
+        ([150.0, 151.1], ": worse"),
         ([101.0, 99.5], NOT_DISTINGUISHABLE),
-        ([100.0, 100.0], "identical to baseline"),
+        ([100.0, 101.0], "identical to baseline"),
         ([100.0], "identical to baseline"),
+        ([50.0], "-50: 1 seed cannot tell"),
     ],
 )
 def test_a_verdict_follows_the_interval_of_the_difference(
     store: MlflowStore, mixing: Study, mixed: list[float], verdict: str
 ) -> None:
     name = f"verdict-{verdict}-{len(mixed)}".replace(" ", "-").replace(":", "")
-    track(store, mixing, name, {"cutmix.probability=0": [100.0, 100.0], "cutmix.probability=1": mixed})
+    track(store, mixing, name, {"cutmix.probability=0": [100.0, 101.0], "cutmix.probability=1": mixed}, half=0.1)
     base, other = tabulate(mixing, name, store).rows
     assert base.verdict == ""
     assert other.verdict.endswith(verdict)
     assert other.seeds == len(mixed)
-    assert base.costs["cost/train_seconds"] == 10.5
+    assert base.costs["cost/network_calls"] == 10.5
+    assert base.costs["cost/hours"] == 10.5 / 3600
 
 
 def test_a_second_extractor_that_orders_otherwise_is_named(store: MlflowStore, mixing: Study) -> None:
@@ -220,3 +149,79 @@ def test_the_table_is_kept_with_the_studys_own_run(finished: Any, store: MlflowS
         assert kept.read_text() == path.read_text() == find_format(form)(ablation.table())
     (study,) = store.runs(study=finished.name, kind="study")
     assert study.status == "FINISHED"
+
+
+def test_a_study_is_recalled_from_its_own_run_without_its_file(store: MlflowStore) -> None:
+    study = Study(
+        name="mine",
+        question="Is it gone?",
+        axes={"prediction": ("x0", "v"), "network.attention": ([True, False], [False, False])},
+        baseline="prediction=x0 network.attention=true,false",
+        run_time="unknown",
+    )
+    parent = store.start("study mine", kind="study", tags={"sbldm.study": "mine-1"})
+    store.keep(parent, Document("study.json", study.to_json()))
+    assert recall_study("mine-1", store) == study
+    search = STUDIES_OF_RANGES["joint"]
+    store.keep(store.start("study", kind="study", tags={"sbldm.study": "j"}), Document("study.json", search.to_json()))
+    assert recall_study("j", store) == search
+
+
+def test_a_study_that_kept_nothing_is_recalled_by_its_name_or_refused(store: MlflowStore) -> None:
+    assert recall_study("gamma", store) is STUDIES["gamma"]
+    with pytest.raises(RunError, match="no study 'unheard'"):
+        recall_study("unheard", store)
+
+
+def test_features_that_runs_keep_make_the_difference_one_over_shared_patients(
+    store: MlflowStore, mixing: Study
+) -> None:
+    """Both settings answer nearly alike to each patient, so that their part of the error all but cancels."""
+    points = {"cutmix.probability=0": [100.0, 101.0, 100.4], "cutmix.probability=1": [103.0, 104.2, 103.2]}
+    track(store, mixing, "kept", points, half=20.0)
+    blind = tabulate(mixing, "kept", store).rows[1]
+    assert blind.verdict.endswith(NOT_DISTINGUISHABLE)
+    generator = np.random.default_rng(0)
+    real = FeatureSet(generator.normal(size=(22, 3)), np.repeat(np.arange(11), 2), "fake")
+    samples = generator.normal(size=(12, 3))
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "fake.npz"
+        for run in store.runs(study="kept", kind="trial"):
+            drawn = FeatureSet(samples + 0.01 * generator.normal(size=(12, 3)), np.arange(12), "fake")
+            path.write_bytes(write_features(real, drawn))
+            store.keep(run.run_id, Artifact(path, "features"))
+    seen = tabulate(mixing, "kept", store).rows[1]
+    assert seen.verdict.endswith(": worse")
+    assert seen.difference is not None
+    assert "per shared patient" in seen.difference.interval
+
+
+def test_merged_studies_keep_every_cell_and_name_their_study(store: MlflowStore, mixing: Study) -> None:
+    for name in ("first", "second"):
+        track(store, mixing, name, {"cutmix.probability=0": [100.0, 101.0], "cutmix.probability=1": [90.0, 95.0]})
+    tables = [tabulate(mixing, name, store) for name in ("first", "second")]
+    merged = merge_tables(tables)
+    assert [row[0] for row in merged.rows] == ["first", "first", "second", "second"]
+    for ablation in tables:
+        for row, whole in zip(
+            [row for row in merged.rows if row[0] == ablation.study], ablation.table().rows, strict=False
+        ):
+            assert row[1:] == whole
+    assert merged.header[1:] == tables[0].table().header
+    for form in FORMATS:
+        assert "cutmix.probability=1" in find_format(form)(merged).replace("\\_", "_")
+    with pytest.raises(ValueError, match="lead with one metric, but got"):
+        merge_tables([])
+
+
+def test_the_figure_shows_every_setting_of_every_metric(store: MlflowStore, mixing: Study, tmp_path: Path) -> None:
+    track(store, mixing, "drawn", {"cutmix.probability=0": [100.0, 101.0], "cutmix.probability=1": [90.0, 95.0]})
+    ablation = tabulate(mixing, "drawn", store)
+    png, svg = draw_intervals([ablation, ablation], tmp_path / "figure.png")
+    assert (png.name, svg.name) == ("figure.png", "figure.svg")
+    assert png.read_bytes().startswith(b"\x89PNG")
+    text = svg.read_text()
+    assert text.count("cutmix.probability=1") >= 2
+    assert "fd_fake" in text
+    again = draw_intervals([ablation, ablation], tmp_path / "again.svg")
+    assert again[1].read_bytes() == svg.read_bytes(), "the same table gives the same picture"
