@@ -6,10 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
-from evaluation import MetricResult, rank_agreement
+from evaluation import MetricResult, Table, rank_agreement
 from sbldm.errors import RunError
 from sbldm.files import atomic_write
 from search.ablation_table import COSTS, NOT_DISTINGUISHABLE, YARDSTICKS, AblationTable, Row, merge_tables
+from search.front import front_table, recall_tried
 from search.inspect import FORMATS
 from search.open_study import OpenStudy
 from search.reference import read_reference
@@ -18,7 +19,15 @@ from search.study import Study
 from search.study_file import find_question
 from search.tracking import Artifact, MlflowStore, RunRecord
 
-__all__ = ["NOT_DISTINGUISHABLE", "AblationTable", "log_table", "merge_tables", "recall_study", "tabulate"]
+__all__ = [
+    "NOT_DISTINGUISHABLE",
+    "AblationTable",
+    "log_table",
+    "merge_tables",
+    "recall_study",
+    "study_table",
+    "tabulate",
+]
 
 SHOWN = ("eval/fd_", "eval/kid_", "eval/precision_", "eval/recall_")
 DOCUMENT = "study.json"
@@ -65,6 +74,14 @@ def recall_study(name: str, store: MlflowStore) -> Study | OpenStudy:
             value = store.document(run.run_id, DOCUMENT)
             return OpenStudy.from_json(value) if "ranges" in value else Study.from_json(value)
     return find_question(name)
+
+
+def study_table(name: str, store: MlflowStore) -> Table:
+    """Return the table of a study of this name, a grid or a search, from nothing but the tracker."""
+    study = recall_study(name, store)
+    if isinstance(study, OpenStudy):
+        return front_table(recall_tried(study, name, store), study, name)
+    return tabulate(study, name, store).table()
 
 
 def log_table(ablation: AblationTable, home: Path, store: MlflowStore) -> tuple[Path, ...]:

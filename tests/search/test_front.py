@@ -1,0 +1,136 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from evaluation import MetricResult
+from sbldm.errors import ConfigError, RunError
+from search.ablation import study_table
+from search.front import DRAW, Tried, find_front, front_table, recall_tried
+from search.open_study import OpenStudy
+from search.search_plots import draw_search, importances
+from search.space import Choice, LogUniform, Uniform
+from search.tracking import Document, MlflowStore
+
+STUDY = OpenStudy(
+    name="trade",
+    question="What for what?",
+    ranges={
+        "loss.weight": Uniform(0.0, 1.0),
+        "schedule.gamma": LogUniform(0.5, 2.0),
+        "prediction": Choice(("x0", "v")),
+    },
+    run_time="",
+    objectives={"eval/fd": "minimize", "cost/seconds_per_image": "minimize"},
+)
+
+
+def tried(first: float, second: float, constraint: float = -1.0, **params: float | str) -> Tried:
+    known = {"loss.weight": 0.5, "schedule.gamma": 1.0, "prediction": "prediction=x0"} | params
+    return Tried(f"{first} {second}", known, (first, second), (constraint,), {})  # type: ignore[arg-type]
+
+
+def test_the_front_by_hand() -> None:
+    draws = [tried(3, 1), tried(1, 3), tried(2, 2), tried(2, 3), tried(3, 3), tried(0, 0, 0.1)]
+    assert [each.label for each in find_front(draws, STUDY)] == ["1 3", "2 2", "3 1"]
+
+
+def test_no_feasible_draw_beats_one_of_the_front_and_each_other_is_beaten() -> None:
+    generator = np.random.default_rng(0)
+    draws = [tried(*map(float, generator.integers(0, 6, 2)), float(generator.normal())) for _ in range(60)]
+    front = find_front(draws, STUDY)
+
+    def beaten(each: Tried) -> bool:
+        return any(
+            other.is_feasible and other.values != each.values and np.all(np.less_equal(other.values, each.values))
+            for other in draws
+        )
+
+    assert not any(map(beaten, front))
+    assert all(beaten(each) for each in draws if each.is_feasible and each not in front)
+
+
+def test_what_is_to_be_maximized_counts_the_other_way() -> None:
+    study = OpenStudy(name="up", question="?", ranges=STUDY.ranges, run_time="", objectives={"eval/recall": "maximize"})
+    draws = [Tried(str(value), {}, (value,), (), {}) for value in (0.2, 0.9, 0.4)]
+    assert [each.label for each in find_front(draws, study)] == ["0.9"]
+
+
+def test_a_table_puts_the_front_first_and_broken_constraints_last() -> None:
+    draws = [tried(0, 0, 0.1), tried(3, 3), tried(1, 2)]
+    table = front_table(draws, STUDY, "mine")
+    assert [(row[0], row[-1]) for row in table.rows] == [
+        ("1 2", "front"),
+        ("3 3", "—"),
+        ("0 0", "breaks a constraint"),
+    ]
+    assert "1 on the front, 1 break a constraint" in table.caption
+
+
+def noisy_draws(count: int) -> list[Tried]:
+    """The first objective answers to gamma alone, the second to nothing."""
+    generator = np.random.default_rng(1)
+    draws = []
+    for _ in range(count):
+        gamma, weight = float(2 ** generator.uniform(-1, 1)), float(generator.uniform())
+        word = f"prediction={generator.choice(['x0', 'v'])}"
+        values = 10 * gamma + generator.normal(0, 0.5), 1 + generator.normal(0, 0.1)
+        draws.append(
+            tried(*values, weight - 0.9, **{"loss.weight": weight, "schedule.gamma": gamma, "prediction": word})
+        )
+    return draws
+
+
+def test_what_an_objective_answers_to_is_most_important() -> None:
+    shares = importances(noisy_draws(40), STUDY)
+    assert next(iter(shares)) == "schedule.gamma"
+    assert shares["schedule.gamma"] > 0.8
+    assert sum(shares.values()) == pytest.approx(1)
+    with pytest.raises(ConfigError, match="4 draws or more, but got 3"):
+        importances(noisy_draws(3), STUDY)
+
+
+def test_pictures_are_drawn_and_too_few_draws_leave_out_the_importances(tmp_path: Path) -> None:
+    assert [path.name for path in draw_search(noisy_draws(8), STUDY, tmp_path)] == [
+        "history.png",
+        "importance.png",
+        "front.png",
+    ]
+    broken = [tried(1, 2, 0.5), tried(2, 1, 0.5)]
+    assert [path.name for path in draw_search(broken, STUDY, tmp_path)] == ["history.png", "front.png"]
+    assert (tmp_path / "front.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_search_is_tabulated_from_the_tracker_alone(store: MlflowStore) -> None:
+    parent = store.start("study", kind="study", tags={"sbldm.study": "trade-1"})
+    store.keep(parent, Document("study.json", STUDY.to_json()))
+    with pytest.raises(RunError, match="'trade-1' has no finished trial"):
+        study_table("trade-1", store)
+    for number, fd in enumerate((12.0, 9.0)):
+        tracker = store.tracker(store.start(f"draw {number}", kind="trial", tags={"sbldm.study": "trade-1"}))
+        measured = MetricResult("fd_fake", fd, fd - 1, fd + 1, 0.95, "by hand", {}, "fake", "lower")
+        tracker.log(Document("results.json", {"eval/fd_fake": measured.to_json()}))
+        changes = {"loss.weight": 0.5, "schedule.gamma": 1.23456, "prediction": "v"}
+        tracker.log(
+            Document(
+                DRAW,
+                {
+                    "changes": changes,
+                    "params": changes | {"prediction": "prediction=v"},
+                    "values": [fd, 0.5],
+                    "constraints": [-0.1],
+                    "seeds": 1,
+                },
+            )
+        )
+        tracker.finish("FINISHED")
+    draws = recall_tried(STUDY, "trade-1", store)
+    assert {each.values for each in draws} == {(12.0, 0.5), (9.0, 0.5)}
+    table = study_table("trade-1", store)
+    assert table.rows[0] == (
+        "loss.weight=0.5 schedule.gamma=1.23 prediction=v",
+        "9.0 [8.0, 10.0]",
+        "0.5",
+        "-0.1",
+        "front",
+    )
