@@ -5,6 +5,8 @@ from torch import Tensor, nn
 
 from evaluation.segmentation.settings import SegmenterSettings
 
+LEAST = 1e-7
+
 
 def segmentation_loss(
     scores: Float[Tensor, "b k h w"], labels: UInt8[Tensor, "b h w"], settings: SegmenterSettings
@@ -20,6 +22,7 @@ def segmentation_loss(
     truth = nn.functional.one_hot(target, scores.shape[1]).movedim(-1, 1)[:, 1:].to(shares)
     both, sizes = (shares * truth).sum((0, 2, 3)), (shares + truth).sum((0, 2, 3))
     present = truth.sum((0, 2, 3)) > 0
-    missed = (1 - 2 * both / sizes.clamp(min=1e-7)) * present
-    dice = missed.sum() / present.sum().clamp(min=1)
+    overlap = (2 * both / sizes.clamp(min=LEAST)).clamp(min=LEAST)
+    missed = -overlap.log() if settings.dice_form == "log" else 1 - overlap
+    dice = (missed * present).sum() / present.sum().clamp(min=1)
     return settings.dice_weight * dice + settings.cross_entropy_weight * entropy

@@ -12,6 +12,7 @@ from evaluation.features.weights import file_digest
 from evaluation.segmentation.words import did_you_mean
 
 Schedule = Literal["cosine", "constant"]
+DiceForm = Literal["linear", "log"]
 
 
 class SegmenterSettings(BaseModel):
@@ -47,6 +48,8 @@ class SegmenterSettings(BaseModel):
     """Steps between two looks at the validation patients."""
     dice_weight: float = Field(1.0, ge=0)
     """Of the soft Dice loss over foreground classes."""
+    dice_form: DiceForm = "log"
+    """linear: 1 - Dice. log: -log Dice, which pulls hardest at a class that is hardly found, as small lesions are."""
     cross_entropy_weight: float = Field(1.0, ge=0)
     """Of the cross-entropy over all classes."""
 
