@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 FEWEST = 4
 TREES = 64
-BLUE, ORANGE = "#0072B2", "#D55E00"  # Okabe & Ito 2008: told apart by readers of any color vision
+FOLDS = 5
+BLUE, ORANGE, GRAY = "#0072B2", "#D55E00", "#999999"  # Okabe & Ito 2008: told apart by readers of any color vision
 
 
 def importances(tried: Sequence[Tried], study: OpenStudy, *, objective: int = 0, seed: int = 0) -> dict[str, float]:
@@ -49,6 +50,26 @@ def importances(tried: Sequence[Tried], study: OpenStudy, *, objective: int = 0,
     return dict(optuna.importance.get_param_importances(search, evaluator=evaluator))
 
 
+def predictability(tried: Sequence[Tried], study: OpenStudy, *, objective: int = 0, seed: int = 0) -> float:
+    """Return the share of an objective's variance that a forest predicts of draws it has not seen, at most 1.
+
+    At 0 or below the settings tell nothing, and shares of importance are shares of chance: they always sum to 1.
+    """
+    import numpy as np
+    from sklearn.ensemble import RandomForestRegressor  # type: ignore[import-untyped]
+
+    rows = np.array([_encode(each.params, study) for each in tried])
+    values = np.array([each.values[objective] for each in tried])
+    if not values.std() > 0:
+        return 0.0
+    folds = np.random.default_rng(seed).permutation(len(tried)) % min(FOLDS, len(tried))
+    guesses = np.empty_like(values)
+    for fold in set(folds.tolist()):
+        forest = RandomForestRegressor(TREES, random_state=seed).fit(rows[folds != fold], values[folds != fold])
+        guesses[folds == fold] = forest.predict(rows[folds == fold])
+    return float(1 - ((values - guesses) ** 2).sum() / ((values - values.mean()) ** 2).sum())
+
+
 def draw_search(tried: Sequence[Tried], study: OpenStudy, folder: Path) -> tuple[Path, ...]:
     """Draw the history, the importances where draws suffice, and the front of two objectives; return the PNG files."""
     from matplotlib.figure import Figure
@@ -64,14 +85,25 @@ def draw_search(tried: Sequence[Tried], study: OpenStudy, folder: Path) -> tuple
             if page == "history":
                 _draw_history(axes, tried, study, at)
             elif page == "importance":
-                _draw_importance(axes, importances(tried, study, objective=at), objectives[at])
+                _draw_importance(axes, tried, study, at)
             else:
                 _draw_front(axes, tried, study)
+        known = dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
+        figure.legend(known.values(), known.keys(), loc="outside lower center", ncols=3, frameon=False, fontsize=8)
         content = io.BytesIO()
         figure.savefig(content, format="png", dpi=120)
         atomic_write(folder / f"{page}.png", content.getvalue())
         paths.append(folder / f"{page}.png")
     return tuple(paths)
+
+
+def _encode(params: Mapping[str, float | int | str], study: OpenStudy) -> list[float]:
+    """Return a draw as numbers, a choice as one column for each of its values."""
+    row: list[float] = []
+    for path, each in study.ranges.items():
+        columns = [float(params[path] == label) for label in each.labels(path)] if isinstance(each, Choice) else []
+        row += columns or [float(params[path])]
+    return row
 
 
 def _distribution(path: str, each: Range) -> "BaseDistribution":
@@ -97,13 +129,18 @@ def _draw_history(axes: "Axes", tried: Sequence[Tried], study: OpenStudy, at: in
     if best:
         axes.step(*zip(*best, strict=True), where="post", color="black", linewidth=1, label="best so far")
     axes.set(xlabel="draw", ylabel=name, title=f"{name}: {goal}")
-    axes.legend(frameon=False, fontsize=8)
 
 
-def _draw_importance(axes: "Axes", shares: Mapping[str, float], name: str) -> None:
-    axes.barh(list(shares), list(shares.values()), color=BLUE)
+def _draw_importance(axes: "Axes", tried: Sequence[Tried], study: OpenStudy, at: int) -> None:
+    shares, told = importances(tried, study, objective=at), predictability(tried, study, objective=at)
+    words = (
+        f"{100 * told:.0f} % of the variance of unseen draws is told"
+        if told > 0
+        else "these draws do not tell what matters"
+    )
+    axes.barh(list(shares), list(shares.values()), color=BLUE if told > 0 else GRAY)
     axes.invert_yaxis()
-    axes.set(xlim=(0, 1), xlabel="share of variance (fANOVA)", title=name)
+    axes.set(xlim=(0, 1), xlabel="share of variance (fANOVA)", title=f"{list(study.objectives)[at]}: {words}")
 
 
 def _draw_front(axes: "Axes", tried: Sequence[Tried], study: OpenStudy) -> None:
@@ -113,7 +150,6 @@ def _draw_front(axes: "Axes", tried: Sequence[Tried], study: OpenStudy) -> None:
     if front:
         axes.plot(*zip(*(each.values for each in front), strict=True), color="black", linewidth=1, label="front")
     axes.set(xlabel=first, ylabel=second, title=f"{len(front)} settings that none beats in both")
-    axes.legend(frameon=False, fontsize=8)
 
 
 def _scatter(axes: "Axes", across: Sequence[float], up: Sequence[float], tried: Sequence[Tried]) -> None:

@@ -8,7 +8,7 @@ from sbldm.errors import ConfigError, RunError
 from search.ablation import study_table
 from search.front import DRAW, Tried, find_front, front_table, recall_tried
 from search.open_study import OpenStudy
-from search.search_plots import draw_search, importances
+from search.search_plots import draw_search, importances, predictability
 from search.space import Choice, LogUniform, Uniform
 from search.tracking import Document, MlflowStore
 
@@ -90,6 +90,14 @@ def test_what_an_objective_answers_to_is_most_important() -> None:
         importances(noisy_draws(3), STUDY)
 
 
+def test_an_objective_that_answers_to_nothing_is_not_predicted() -> None:
+    draws = noisy_draws(40)
+    assert predictability(draws, STUDY) > 0.8
+    assert predictability(draws, STUDY, objective=1) < 0.1
+    assert predictability([tried(1, 1)] * 5, STUDY) == 0.0
+
+
+@pytest.mark.slow
 def test_pictures_are_drawn_and_too_few_draws_leave_out_the_importances(tmp_path: Path) -> None:
     assert [path.name for path in draw_search(noisy_draws(8), STUDY, tmp_path)] == [
         "history.png",

@@ -175,6 +175,8 @@ def test_a_difference_changes_sign_with_its_sides() -> None:
 def test_one_shared_seed_cannot_tell_and_none_is_said() -> None:
     one = compare_cells({"base": {"0": distance(1.0)}, "other": {"0": distance(90.0)}}, "base")["other"]
     assert (find(one), one.point, one.note) == ("cannot tell", 89.0, "1 seed cannot tell")
+    short = cells({"base": [1.0, 2.0], "third": [1.5, 2.4]}) | {"other": {"0": distance(90.0)}}
+    assert find(compare_cells(short, "base")["other"]) == "cannot tell", "the others' spread is not lent to one seed"
     none = compare_cells({"base": {"0": distance(1.0)}, "other": {"1": distance(90.0)}}, "base")["other"]
     assert (find(none), none.note) == ("cannot tell", "no shared seeds cannot tell")
     assert compare_cells({"other": {"0": distance(90.0)}}, "base") == {}
