@@ -140,7 +140,8 @@ def _draw_importance(axes: "Axes", tried: Sequence[Tried], study: OpenStudy, at:
     )
     axes.barh(list(shares), list(shares.values()), color=BLUE if told > 0 else GRAY)
     axes.invert_yaxis()
-    axes.set(xlim=(0, 1), xlabel="share of variance (fANOVA)", title=f"{list(study.objectives)[at]}: {words}")
+    axes.set(xlim=(0, 1), xlabel="share of variance (fANOVA)")
+    axes.set_title(f"{list(study.objectives)[at]}\n{words}", fontsize=10)
 
 
 def _draw_front(axes: "Axes", tried: Sequence[Tried], study: OpenStudy) -> None:

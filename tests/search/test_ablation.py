@@ -189,6 +189,9 @@ def test_features_that_runs_keep_make_the_difference_one_over_shared_patients(
         for run in store.runs(study="kept", kind="trial"):
             drawn = FeatureSet(samples + 0.01 * generator.normal(size=(12, 3)), np.arange(12), "fake")
             path.write_bytes(write_features(real, drawn))
+            part = tabulate(mixing, "kept", store).rows[1].difference
+            assert part is not None
+            assert "taken as independent" in part.interval, "one run without features leaves all without"
             store.keep(run.run_id, Artifact(path, "features"))
     seen = tabulate(mixing, "kept", store).rows[1]
     assert seen.verdict.endswith(": worse")
