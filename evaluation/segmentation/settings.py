@@ -16,7 +16,7 @@ DiceForm = Literal["linear", "log"]
 
 
 class SegmenterSettings(BaseModel):
-    """Choose network, budget and loss; the defaults train in seconds on one core at 64 x 64."""
+    """Choose network, budget and loss; `quick_settings` trains in seconds on one core at 64 x 64."""
 
     model_config = ConfigDict(
         extra="forbid", frozen=True, allow_inf_nan=False, validate_default=True, use_attribute_docstrings=True
@@ -32,9 +32,9 @@ class SegmenterSettings(BaseModel):
     """Times the encoder halves the image; by default as often as the architecture does."""
     decoder_channels: tuple[int, ...] | None = None
     """Widths of the decoder, coarse to fine; by default those of the architecture."""
-    steps: int = Field(300, ge=1)
+    steps: int = Field(2000, ge=1)
     """Optimiser steps, the same in every arm."""
-    batch: int = Field(8, ge=1)
+    batch: int = Field(16, ge=1)
     """Slices of the base in each batch; an arm with an extra adds to them."""
     ratio: float = Field(1.0, gt=0, le=100)
     """Slices of the extra for each slice of the base; at 1 each is half of a batch."""
@@ -44,7 +44,7 @@ class SegmenterSettings(BaseModel):
     """Of AdamW."""
     schedule: Schedule = "cosine"
     """How the learning rate falls after a warm-up over a twentieth of the steps."""
-    validate_every: int = Field(60, ge=1)
+    validate_every: int = Field(200, ge=1)
     """Steps between two looks at the validation patients."""
     dice_weight: float = Field(1.0, ge=0)
     """Of the soft Dice loss over foreground classes."""
@@ -84,6 +84,19 @@ class SegmenterSettings(BaseModel):
         if self.schedule == "constant":
             return self.learning_rate
         return self.learning_rate * 0.5 * (1 + math.cos(math.pi * (step - warm) / (self.steps + 1 - warm)))
+
+
+def quick_settings() -> SegmenterSettings:
+    """Return what finds most at 64 x 64 in twenty seconds of one core, by measure among nine encoders and depths."""
+    return SegmenterSettings(
+        encoder="tu-test_efficientnet",  # timm's smallest
+        depth=3,
+        decoder_channels=(48, 32, 16),
+        steps=400,
+        batch=4,
+        learning_rate=5e-3,
+        validate_every=100,
+    )
 
 
 @cache
