@@ -9,10 +9,12 @@ from torch import Tensor, nn
 from sbldm.nn.blocks import append_cues
 from sbldm.nn.networks.base import NETWORKS, NetworkSpec
 
+ALWAYS_TOLD = 2  # position and CutMix flag; the cues behind them are conditions
+
 
 @NETWORKS.register
 class UNet(NetworkSpec):
-    """Describe MONAI's ``DiffusionModelUNet``; the cues enter as constant channels."""
+    """Describe MONAI's ``DiffusionModelUNet``; cues enter as constant channels, conditions at every block too."""
 
     kind: Literal["unet"] = "unet"
     model_channels: int = Field(64, ge=2, multiple_of=2)
@@ -84,12 +86,15 @@ class UNetNetwork(nn.Module):
         )
         if spec.dropout:
             _add_dropout(self.unet, spec.dropout)
+        if cues > ALWAYS_TOLD:
+            _embed_conditions(self.unet, cues - ALWAYS_TOLD, spec.model_channels)
 
     def forward(
         self, noisy: Float[Tensor, "b c h w"], t: Int64[Tensor, " b"], cues: Float[Tensor, "b k"]
     ) -> Float[Tensor, "b c h w"]:
         """Return the prediction for levels ``t`` in 1..T."""
-        predicted: Tensor = self.unet(append_cues(noisy, cues), t)
+        told = cues[:, ALWAYS_TOLD:].to(noisy.dtype) if cues.shape[1] > ALWAYS_TOLD else None
+        predicted: Tensor = self.unet(append_cues(noisy, cues), t, class_labels=told)
         return predicted
 
 
@@ -104,3 +109,14 @@ def _add_dropout(unet: nn.Module, rate: float) -> None:
     # MONAI drops out in cross-attention alone; Ho et al. 2020 do so before each block's second convolution
     for block in [block for block in unet.modules() if hasattr(block, "time_emb_proj")]:
         block.conv2 = nn.Sequential(nn.Dropout(rate), block.get_submodule("conv2"))
+
+
+def _embed_conditions(unet: nn.Module, conditions: int, model_channels: int) -> None:
+    """Add the conditions to MONAI's embedded level, which shifts every block; nothing is added before training."""
+    width = 4 * model_channels  # of MONAI's embedded level
+    last = nn.Linear(width, width)
+    nn.init.zeros_(last.weight)
+    nn.init.zeros_(last.bias)
+    # MONAI then adds its class embedding to the level; its own is a table, in which numbers cannot be looked up
+    unet.num_class_embeds = conditions  # type: ignore[assignment]
+    unet.class_embedding = nn.Sequential(nn.Linear(conditions, width), nn.SiLU(), last)
