@@ -359,6 +359,75 @@ def search(
 
 
 @app.command()
+def benchmark(
+    run_id: Annotated[str | None, typer.Argument(metavar="[RUN_ID]", help="Id of a run, or its beginning.")] = None,
+    synthetic: Annotated[
+        Path | None, typer.Option(help="Folder or npz of any generator's images and label maps, instead of a run's.")
+    ] = None,
+    real: Annotated[str | None, typer.Option(help="With --synthetic: a kind of source, or a folder.")] = None,
+    values: Annotated[
+        str | None, typer.Option("--range", metavar="LOW,HIGH", help="Values that mean black and white, if floating.")
+    ] = None,
+    fraction: Annotated[list[float] | None, typer.Option(help="Share of the training patients; repeatable.")] = None,
+    seeds: Annotated[int, typer.Option(min=1, help="Trainings of each segmenter; 3 or more.")] = 3,
+    ratio: Annotated[float, typer.Option(help="Synthetic slices for each real one.")] = 1.0,
+    arm: Annotated[list[str] | None, typer.Option(help="What to train on; repeatable. All by default.")] = None,
+    lesion: Annotated[list[str] | None, typer.Option(help="Class whose spots are counted; repeatable.")] = None,
+    steps: Annotated[int | None, typer.Option(min=1, help="Optimizer steps of every segmenter.")] = None,
+    architecture: Annotated[str, typer.Option(help="Of segmentation_models_pytorch.")] = "Unet",
+    encoder: Annotated[str, typer.Option(help="Of segmentation_models_pytorch.")] = "resnet18",
+    encoder_weights: Annotated[Path | None, typer.Option(help="Local state dict; none by default.")] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Trainings at a time; one per core or GPU.")] = None,
+    preset: Preset = "quick",
+    changes: Set = None,
+    form: Format = "md",
+    as_json: Json = False,
+    home: Home = HOME,
+    tracking_uri: Uri = None,
+) -> None:
+    """Ask whether synthetic slices improve a segmenter: arms of equal budget, patients never leaked, gains tested."""
+    if (synthetic is None) == (run_id is None) or (synthetic is None) != (real is None):
+        raise typer.BadParameter("give RUN_ID, or --synthetic with --real")
+    from search.cache import Cache
+    from search.compose import compose, pairs
+    from search.downstream.ask import choose_segmenters, choose_spec
+    from search.downstream.of_files import benchmark_files
+    from search.downstream.of_run import benchmark_run
+    from search.downstream.result import describe_benchmark
+    from search.downstream.segmenters import conclude
+    from search.inspect import find_format
+    from search.outside import reading
+    from search.progress import follow
+    from search.runs import open_run
+
+    find_format(form)
+    spec = choose_spec(
+        arms=arm, fractions=fraction, seeds=seeds, synthetic_ratio=ratio, lesions=lesion, workers=workers
+    )
+    segmenters = choose_segmenters(
+        spec, steps=steps, architecture=architecture, encoder=encoder, encoder_weights=encoder_weights
+    )
+    cache, store = Cache(home / "cache"), _open(home, tracking_uri, must_exist=synthetic is None)
+    if synthetic is not None and real is not None:
+        asked = benchmark_files(
+            synthetic,
+            real,
+            spec,
+            config=compose(preset, None, None, changes),
+            reading=reading(values),
+            segmentation=segmenters,
+            conclude=conclude,
+            cache=cache,
+            store=store,
+        )
+    else:
+        run = open_run(str(run_id), cache=cache, store=store, changes=pairs(changes))
+        asked = benchmark_run(run, spec, segmentation=segmenters, conclude=conclude, cache=cache, store=store)
+    _, found = follow(asked)
+    typer.echo(describe_benchmark(found, "json" if as_json else form))
+
+
+@app.command()
 def studies(as_json: Json = False) -> None:
     """List the questions that are ready to be asked."""
     from search.inspect import describe_studies

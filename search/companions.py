@@ -58,7 +58,7 @@ def _early_stops(
     config: ExperimentConfig, trained: Trained, cache: Cache
 ) -> Generator[Event, None, tuple[StoppedPairs, ...]]:
     """Compare samples that stop early with what they would have become; nothing where none stops early."""
-    if not isinstance(config.sampler, Adaptive):
+    if not isinstance(config.sampler, Adaptive) or config.sampler.threshold == 0:
         return ()
     seen = (perceptual_distance,) if config.evaluation.extractor == "lite0" else ()
     return (

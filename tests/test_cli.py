@@ -73,7 +73,7 @@ def told() -> dict[str, dict[str, str]]:
 
 def test_there_are_the_commands_that_the_tests_below_know() -> None:
     model = ["data", "sample", "schedule", "train"]
-    numbers = ["compare", "evaluate", "power"]
+    numbers = ["benchmark", "compare", "evaluate", "power"]
     questions = ["runs", "search", "studies", "table", "ui"]
     assert sorted(model + numbers + questions) == COMMANDS
 
@@ -117,6 +117,12 @@ def test_the_overview_names_every_command(told: dict[str, dict[str, str]]) -> No
         (["compare"], 2, ("RUN_A",)),
         (["sample", "abc", "--condition", "volume"], 2, ("--condition expects name=number", "'volume'")),
         (["sample", "abc", "--volume", "--condition", "volume=3"], 2, ("volumes take no --condition",)),
+        (["benchmark"], 2, ("give RUN_ID, or --synthetic with --real",)),
+        (["benchmark", "a"], 4, ("no runs are tracked here yet",)),
+        (["benchmark", "a", "--arm", "reel"], 2, ("unknown arm 'reel'", "did you mean 'real'")),
+        (["benchmark", "a", "--seeds", "2"], 2, ("seeds must be 3 or more", "got 2")),
+        (["benchmark", "a", "--fraction", "0"], 2, ("fractions", "(0, 1]")),
+        (["benchmark", "a", "--encoder", "resnet19"], 2, ("unknown encoder 'resnet19'", "did you mean 'resnet1")),
         (["cache", "ls"], 4, ("no runs are tracked here yet",)),
         (["cache", "gc", "--older-than", "-1"], 2, ("--older-than",)),
         (["search", "--study", "gamma", "--workers", "0"], 2, ("--workers",)),

@@ -94,3 +94,12 @@ def test_a_walk_to_the_end_has_nothing_to_compare(tiny: ExperimentConfig, tmp_pa
     found = follow(run_experiment(tiny, Cache(tmp_path)))[1]
     assert not [name for name in found.results if name.startswith("early_stop/")]
     assert [path.name for path in found.files["features"]] == ["lite0.npz"]
+
+
+def test_a_threshold_of_0_stops_nothing_early_and_is_measured_without_pairs(
+    tiny: ExperimentConfig, tmp_path: Path, follow: Follow
+) -> None:
+    inner = {"kind": "ddim", "steps": 2}
+    config = override(tiny, {"sampler": {"kind": "adaptive", "threshold": 0.0, "inner": inner}})
+    found = follow(run_experiment(config, Cache(tmp_path)))[1]
+    assert not [name for name in (*found.results, *found.numbers) if name.startswith("early_stop/")]

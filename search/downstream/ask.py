@@ -1,0 +1,54 @@
+"""The benchmark as the command line asks for it; what is left out takes its default."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from evaluation.segmentation.arms import find_arm
+from evaluation.segmentation.settings import SegmenterSettings
+from sbldm.errors import ConfigError
+from search.downstream.segmenters import Segmenters
+from search.downstream.spec import BenchmarkSpec
+
+T = TypeVar("T", bound=BaseModel)
+
+
+def choose_spec(**asked: Any) -> BenchmarkSpec:
+    """Return the benchmark of these settings.
+
+    Raises:
+        ConfigError: an arm is unknown, or a value breaks a rule.
+    """
+    for name in asked.get("arms") or ():
+        try:
+            find_arm(name)
+        except ValueError as error:
+            raise ConfigError(str(error)) from None
+    return _build(BenchmarkSpec, asked)
+
+
+def choose_segmenters(spec: BenchmarkSpec, *, encoder_weights: Path | None, **asked: Any) -> Segmenters:
+    """Return the segmenters of these settings, whose batches hold as much synthetic as the benchmark asks for.
+
+    Raises:
+        ConfigError: a value breaks a rule.
+    """
+    settings = asked | {"encoder_weights": encoder_weights, "ratio": spec.synthetic_ratio}
+    if settings.get("steps"):
+        settings["validate_every"] = max(1, settings["steps"] // 5)
+    return Segmenters(_build(SegmenterSettings, settings), lesions=spec.lesions)
+
+
+def _build(kind: Callable[..., T], asked: dict[str, Any]) -> T:
+    given = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in asked.items() if value is not None
+    }
+    try:
+        return kind(**given)
+    except ValidationError as error:
+        told = [
+            f"{'.'.join(map(str, each['loc']))}: {each['msg'].removeprefix('Value error, ')}" for each in error.errors()
+        ]
+        raise ConfigError("; ".join(told)) from None

@@ -1,0 +1,48 @@
+import pytest
+import torch
+
+from evaluation.segmentation.settings import SegmenterSettings
+from evaluation.segmentation.types import LabelledSet
+from search.downstream.ask import choose_segmenters, choose_spec
+from search.downstream.job import Slices, Task
+from search.downstream.segmenters import Segmenters, conclude
+from search.downstream.spec import BenchmarkSpec
+
+
+def make_slices(seed: int, patients: int) -> LabelledSet:
+    random = torch.Generator().manual_seed(seed)
+    labels = (torch.rand(2 * patients, 32, 32, generator=random) > 0.7).to(torch.uint8)
+    images = 0.6 * labels[:, None] + 0.2 * torch.rand(2 * patients, 1, 32, 32, generator=random)
+    return LabelledSet(images, labels, torch.arange(patients).repeat_interleave(2), ("spot",))
+
+
+@pytest.mark.slow  # trains and draws
+def test_every_arm_is_trained_scored_and_concluded_upon(tmp_path) -> None:  # type: ignore[no-untyped-def]
+    slices = Slices(make_slices(0, 3), make_slices(1, 3), make_slices(2, 2), make_slices(3, 4))
+    segmenters = Segmenters(SegmenterSettings(steps=2, batch=2, validate_every=1), lesions=("spot",))
+    scores = []
+    for arm in segmenters.arms:
+        for seed in range(3):
+            steps = segmenters.train_and_score(Task(arm, 0.5, seed), slices, torch.device("cpu"))
+            done = 0
+            while True:
+                try:
+                    done += next(steps)
+                except StopIteration as finished:
+                    scores += finished.value
+                    break
+            assert done == segmenters.steps
+    told = conclude(tuple(scores), BenchmarkSpec(fractions=(0.5,), lesions=("spot",)))
+    assert [row[1] for row in told.table.rows] == list(segmenters.arms)
+    assert len(told.sentences) == 3 * 3  # three arms that train on synthetic slices against three baselines
+    assert set(told.means["real", 0.5]) == {f"{metric}/spot" for metric in ("dice", "iou", "hd95_px", "lesion_f1")}
+    told.draw(tmp_path / "forest.svg")
+    assert "<svg" in (tmp_path / "forest.svg").read_text()
+
+
+def test_what_is_asked_for_reaches_the_trainings() -> None:
+    spec = choose_spec(arms=["real", "real+synthetic"], fractions=None, seeds=4, synthetic_ratio=2.0, lesions=["spot"])
+    assert (spec.arms, spec.seeds, spec.fractions) == (("real", "real+synthetic"), 4, (0.1, 1.0))
+    chosen = choose_segmenters(spec, encoder_weights=None, steps=50, architecture="Unet", encoder="resnet18")
+    assert (chosen.settings.ratio, chosen.settings.steps, chosen.settings.validate_every) == (2.0, 50, 10)
+    assert chosen.lesions == ("spot",)
