@@ -158,20 +158,22 @@ def sample(
 ) -> None:
     """Generate slices with label maps (PNG grid and npz), or volumes (NIfTI, and how their slices hang together)."""
     from search.cache import Cache
-    from search.compose import numbers, pairs
+    from search.compose import pairs
     from search.inspect import find_format, save_samples
     from search.progress import follow
     from search.runs import open_run, sample_run
+    from search.sampling import parse_conditions
 
-    wanted = numbers(condition)
-    if volume and (wanted or guidance):
-        raise typer.BadParameter("volumes take no --condition or --guidance")
+    wanted = parse_conditions(condition)
     cache = Cache(home / "cache")
     run = open_run(run_id, cache=cache, store=_open(home, tracking_uri), changes=pairs(changes))
     if volume:
         from search.volumes import volume_run
 
-        files = follow(volume_run(run, count, seed=seed, cache=cache, out=out, slices=slices))
+        asked = volume_run(
+            run, count, seed=seed, cache=cache, out=out, slices=slices, conditions=wanted, guidance=guidance
+        )
+        files = follow(asked)
         typer.echo(find_format("md")(files.table))
         paths = (*files.images, *files.labels, files.picture)
     else:

@@ -4,13 +4,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from sbldm.errors import ConfigError
 from search.config import ExperimentConfig, layer, override
 from search.locate import source_changes
 from search.presets import preset as find_preset
 from search.settings_file import parse_pair, read_settings
 
-__all__ = ["compose", "numbers", "pairs", "source_changes"]
+__all__ = ["compose", "pairs", "source_changes"]
 
 
 def compose(preset: str, file: Path | None, source: str | None, changes: Sequence[str] | None) -> ExperimentConfig:
@@ -26,22 +25,6 @@ def compose(preset: str, file: Path | None, source: str | None, changes: Sequenc
     for more in (layer(read_settings(file)) if file else {}, source_changes(source) if source else {}):
         settings = override(settings, more)
     return override(settings, pairs(changes))
-
-
-def numbers(wanted: Sequence[str] | None) -> dict[str, float]:
-    """Return ``name=number`` texts as numbers by name.
-
-    Raises:
-        ConfigError: a text is no such pair.
-    """
-    found = {}
-    for text in wanted or []:
-        name, _, value = text.partition("=")
-        try:
-            found[name] = float(value)
-        except ValueError:
-            raise ConfigError(f"--condition expects name=number, but got {text!r}") from None
-    return found
 
 
 def pairs(changes: Sequence[str] | None) -> dict[str, Any]:

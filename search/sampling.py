@@ -85,9 +85,13 @@ def sample_stage(
     return Samples(images, labels, path, meta["seconds_per_image"], meta["network_calls"], read_told(path))
 
 
-def parse_conditions(words: Sequence[str]) -> dict[str, float]:
-    """Turn ``volume=1200`` and the like into numbers by name; the last word on a name counts."""
-    return dict(_parse_condition(word) for word in words)
+def parse_conditions(words: Sequence[str] | None) -> dict[str, float]:
+    """Turn ``volume=1200`` and the like into numbers by name; the last word on a name counts.
+
+    Raises:
+        ConfigError: a word is no such pair.
+    """
+    return dict(_parse_condition(word) for word in words or ())
 
 
 def write_samples(path: Path, batches: list[GeneratedBatch], names: tuple[str, ...] = ()) -> None:

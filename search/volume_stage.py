@@ -1,7 +1,9 @@
 """Generated volumes on disk, each made once; and how large in millimetres what the model has seen is."""
 
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from typing import Any
+
+from torch import Tensor
 
 from sbldm.data import SourceSpec
 from sbldm.diffusion import SamplerSpec
@@ -32,9 +34,13 @@ def volume_stage(
     batch: int,
     cache: Cache,
     device: str = "auto",
+    conditions: Mapping[str, float] | None = None,
+    guidance: float = 0.0,
 ) -> Generator[Event, None, tuple[GeneratedVolume, ...]]:
-    """Return volumes 0 to count - 1; those made before are read again."""
-    settings = [sampler.model_dump(mode="json"), seed, slices, spacing_mm, coherence.length_mm]
+    """Return volumes 0 to count - 1, told such conditions; those made before are read again."""
+    asked = {"conditions": {name: float(value) for name, value in (conditions or {}).items()}, "guidance": guidance}
+    told = [asked] if model.conditioner else []
+    settings = [sampler.model_dump(mode="json"), seed, slices, spacing_mm, coherence.length_mm, *told]
     volumes = []
     for index in range(count):
 
@@ -47,16 +53,17 @@ def volume_stage(
                 index=index,
                 spacing_mm=spacing_mm,
                 coherence=coherence,
+                conditions=conditions,
+                guidance=guidance,
                 batch=batch,
             )
-            parts = {"images": made.images, "labels": made.labels, "positions": made.positions}
-            write_tensors(entry.directory / FILE, parts)
+            write_tensors(entry.directory / FILE, _tensors(made))
             yield Progress("volumes", index + 1, count)
             return {"generation_seconds": made.seconds}
 
         digest = digest_of(["volume", model_digest, *settings, index])
         entry, meta = yield from cached(cache, "volumes", digest, build)
-        parts = read_tensors(entry.directory / FILE)
+        parts: dict[str, Any] = {**read_tensors(entry.directory / FILE)}
         seconds = float(meta["generation_seconds"])
         volumes.append(GeneratedVolume(**parts, spacing_mm=spacing_mm, index=index, seconds=seconds))
     return tuple(volumes)
@@ -76,6 +83,12 @@ def field_of_view(source: SourceSpec) -> tuple[float, float]:
         lengths.append(slice_mm * max(slices - 1, 1))
         sides.append(max(rows * row_mm, columns * column_mm))  # what is not square is padded to be
     return round(_median(lengths), DIGITS), round(_median(sides), DIGITS)
+
+
+def _tensors(volume: GeneratedVolume) -> dict[str, Tensor]:
+    """Return what is kept of a volume."""
+    parts = {"images": volume.images, "labels": volume.labels, "positions": volume.positions}
+    return parts if volume.conditions is None else parts | {"conditions": volume.conditions}
 
 
 def _median(values: list[float]) -> float:

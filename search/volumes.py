@@ -14,6 +14,7 @@ from sbldm.data import SliceSet
 from sbldm.data.nifti_write import write_volume
 from sbldm.data.sources.nifti import Axis
 from sbldm.files import atomic_write
+from sbldm.model import check_request
 from sbldm.model.coherence import Coherence
 from sbldm.model.volume import GeneratedVolume, spread_positions
 from search.cache import Cache
@@ -64,6 +65,8 @@ def volume_run(
     slices: int | None = None,
     coherence: Coherence | None = None,
     spacing_mm: tuple[float, float, float] | None = None,
+    conditions: Mapping[str, float] | None = None,
+    guidance: float = 0.0,
 ) -> Generator[Event, None, VolumeFiles]:
     """Write new volumes of a run's model into a folder, by the run's own sampler.
 
@@ -76,7 +79,10 @@ def volume_run(
         slices: per volume; by default as far apart as those of the test patients.
         coherence: over what distance noise is alike.
         spacing_mm: between slices, rows and columns; by default from the run's data, which must then be at hand.
+        conditions: numbers that every volume is told; those not given are of a training patient, drawn per volume.
+        guidance: pushes towards the conditions; 0 is the model's own.
     """
+    check_request(run.trained.model, conditions or {}, guidance)  # before the data are read
     test = (yield from find_data(run, cache)).data.test
     real = _real_volumes(test)
     low, high = (float(end) for end in run.trained.model.positions.aminmax())
@@ -93,6 +99,8 @@ def volume_run(
         batch=run.config.evaluation.batch,
         cache=cache,
         device=run.config.device,
+        conditions=conditions,
+        guidance=guidance,
     )
     axis: Axis = getattr(run.config.data, "axis", "axial")
     files = [_write(out, volume, axis) for volume in volumes]
