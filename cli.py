@@ -439,21 +439,30 @@ def studies(as_json: Json = False) -> None:
 
 @app.command()
 def table(
-    study: Annotated[str, typer.Argument(help="Which study, or its YAML file.")],
+    studies: Annotated[
+        list[str], typer.Argument(metavar="STUDY ...", help="Studies, instances of them by name, or YAML files.")
+    ],
     form: Format = "md",
-    name: Annotated[str | None, typer.Option(help="Name of the instance, if it was given one.")] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the instance, if one study was given another.")] = None,
+    family: Annotated[
+        str, typer.Option(help="p-values hold over each study's comparisons (study), or all of the table's (table).")
+    ] = "study",
+    figure: Annotated[Path | None, typer.Option(help="Where to draw all intervals, as .png and .svg.")] = None,
+    as_json: Json = False,
     home: Home = HOME,
     tracking_uri: Uri = None,
 ) -> None:
-    """Print the ablation table of a study from what the tracker holds."""
-    from search.studies import find_study
+    """Print the ablation table of a study, or one of several, from what the tracker holds."""
+    from search.studies import find_question
 
-    asked = find_study(study)
-    from search.ablation import tabulate
-    from search.inspect import find_format
+    if not tracking_uri and not (home / "mlflow.db").exists():
+        for word in studies:
+            find_question(word)  # before the libraries that take seconds
+    from search.tables import print_tables
 
-    write = find_format(form)
-    typer.echo(write(tabulate(asked, name or asked.name, _open(home, tracking_uri)).table()), nl=False)
+    store = _open(home, tracking_uri)
+    told = print_tables(studies, store, name=name, form=form, family=family, figure=figure, as_json=as_json)
+    typer.echo(told, nl=as_json)
 
 
 @app.command()

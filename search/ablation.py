@@ -4,12 +4,11 @@ import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import numpy as np
-
 from evaluation import MetricResult, Table, rank_agreement
 from sbldm.errors import RunError
 from sbldm.files import atomic_write
-from search.ablation_table import COSTS, NOT_DISTINGUISHABLE, YARDSTICKS, AblationTable, Row, merge_tables
+from search.ablation_table import NOT_DISTINGUISHABLE, YARDSTICKS, AblationTable, Row
+from search.budget import add_spent, average_costs, count_spent
 from search.front import front_table, recall_tried
 from search.inspect import FORMATS
 from search.open_study import OpenStudy
@@ -23,7 +22,6 @@ __all__ = [
     "NOT_DISTINGUISHABLE",
     "AblationTable",
     "log_table",
-    "merge_tables",
     "recall_study",
     "study_table",
     "tabulate",
@@ -31,7 +29,6 @@ __all__ = [
 
 SHOWN = ("eval/fd_", "eval/kid_", "eval/precision_", "eval/recall_")
 DOCUMENT = "study.json"
-GIB = 2**30
 Runs = Sequence[tuple[RunRecord, dict[str, MetricResult]]]
 
 
@@ -60,6 +57,11 @@ def tabulate(study: Study, name: str, store: MlflowStore) -> AblationTable:
             each for key, each in first.items() if key.startswith("reconstruction/") and "/fd_" not in key
         ),
         agreement=_agreement(by_cell),
+        spent=add_spent(
+            count_spent([run], results[_lead(results)].n.get("generated"))
+            for pairs in by_cell.values()
+            for run, results in pairs
+        ),
     )
 
 
@@ -124,21 +126,11 @@ def _rows(by_cell: Mapping[str, Runs], baseline: str, store: MlflowStore) -> tup
                 if all(key in results for _, results in pairs)
             },
             difference=differences.get(label),
-            costs=_costs([run.metrics for run, _ in pairs]),
+            costs=average_costs([run.metrics for run, _ in pairs]),
             seeds=len(cells[label]),
         )
         for label, pairs in by_cell.items()
     )
-
-
-def _costs(runs: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    """Return what a setting cost, the mean over its seeds; memory the most; what an older run lacks is left out."""
-    found = {name: float(np.mean([run[name] for run in runs])) for name in COSTS if all(name in run for run in runs)}
-    trainings = ("cost/train_seconds", "cost/autoencoder_train_seconds")
-    if all(trainings[0] in run for run in runs):
-        found["cost/hours"] = float(np.mean([sum(run.get(name, 0.0) for name in trainings) for run in runs])) / 3600
-    peaks = [run[key] for run in runs for key in run if key.startswith("cost/") and key.endswith("peak_memory_bytes")]
-    return found | ({"cost/peak_gib": max(peaks) / GIB} if any(peaks) else {})
 
 
 def _agreement(by_cell: Mapping[str, Runs]) -> str:

@@ -1,11 +1,13 @@
 """An ablation in words: one row per setting, what it cost, and what it differs from the baseline by."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 from evaluation import Difference, MetricResult, Table, describe_results, format_interval
 from evaluation.report import ARROWS
 from evaluation.verdict import find
+from search.budget import NOTE, Spent
 
 YARDSTICKS = {
     "floor": "real against real (floor)",
@@ -16,11 +18,16 @@ NOT_DISTINGUISHABLE = "not distinguishable from baseline"
 IDENTICAL = "identical to baseline"
 COSTS = {
     "schedule/alpha_bar_T": "alpha_bar_T",
-    "cost/hours": "device h",
+    "cost/cpu_hours": "CPU h",
+    "cost/gpu_hours": "GPU h",
+    "cost/hours": "training h",
     "cost/seconds_per_image": "s/image",
-    "cost/network_calls": "calls",
+    "cost/network_calls": "calls/image",
     "cost/peak_gib": "peak GiB",
 }
+BY_DEVICE = ("cost/cpu_hours", "cost/gpu_hours", "cost/hours")
+"""Columns that are left out where no row has them."""
+TOTAL = "all trials together"
 NOTHING = "—"
 
 
@@ -39,6 +46,17 @@ class Row:
         """Return the difference in words; nothing for the baseline itself."""
         return "" if self.difference is None else describe_difference(self.difference)
 
+    def to_json(self) -> dict[str, Any]:
+        """Return a mapping that strict JSON can hold."""
+        return {
+            "setting": self.label,
+            "seeds": self.seeds,
+            "metrics": {name: each.to_json() for name, each in self.results.items()},
+            "difference": self.difference and self.difference.to_json(),
+            "verdict": self.verdict,
+            "costs": dict(self.costs),
+        }
+
 
 @dataclass(frozen=True)
 class AblationTable:
@@ -52,6 +70,10 @@ class AblationTable:
     reconstruction: tuple[MetricResult, ...]
     agreement: str
     """Whether a second extractor orders the settings alike, in words."""
+    spent: Spent = field(default_factory=Spent)
+    """What all trials cost together."""
+    family: str = ""
+    """Over what Holm's correction runs, where that is more than this study's comparisons."""
 
     @property
     def metrics(self) -> dict[str, MetricResult]:
@@ -60,41 +82,107 @@ class AblationTable:
 
     def table(self) -> Table:
         """Return the words that are printed."""
-        dashes = [NOTHING] * (len(self.metrics) + len(COSTS) + 1)
-        below = [(YARDSTICKS[name], format_interval(each), *dashes, "") for name, each in self.yardsticks.items()]
-        lead = next(iter(self.metrics))
+        columns = Columns.of([self])
+        below = [columns.yardstick(YARDSTICKS[name], each) for name, each in self.yardsticks.items()]
         return Table(
             title=f"Study {self.study}: {self.question}",
-            header=(
-                "setting",
-                *_heads(self.metrics),
-                *COSTS.values(),
-                "seeds",
-                "p after Holm",
-                f"{lead} against baseline",
-            ),
-            rows=(*(self._cells(row, self.metrics) for row in self.rows), *below),
+            header=columns.header(),
+            rows=(*(columns.cells(row, self.baseline) for row in self.rows), columns.total(self.spent), *below),
             caption=self._caption(),
         )
 
-    def _cells(self, row: Row, metrics: Mapping[str, MetricResult]) -> tuple[str, ...]:
-        label = f"{row.label} (baseline)" if row.label == self.baseline else row.label
-        shown = [format_interval(row.results[name]) if name in row.results else NOTHING for name in metrics]
-        costs = [f"{row.costs[name]:.3g}" if name in row.costs else NOTHING for name in COSTS]
-        p = row.difference.p_holm if row.difference else None
-        return (label, *shown, *costs, str(row.seeds), NOTHING if p is None else f"{p:.2g}", row.verdict)
+    def to_json(self) -> dict[str, Any]:
+        """Return every number that strict JSON can hold, with the verdicts in words."""
+        return {
+            "study": self.study,
+            "question": self.question,
+            "baseline": self.baseline,
+            "settings": [row.to_json() for row in self.rows],
+            "yardsticks": {name: each.to_json() for name, each in self.yardsticks.items()},
+            "reconstruction": {each.name: each.to_json() for each in self.reconstruction},
+            "agreement": self.agreement,
+            "spent": self.spent.to_json(),
+        }
+
+    @property
+    def compared(self) -> tuple[Difference, ...]:
+        """Return the differences that were tested; identical settings test nothing."""
+        found = [row.difference for row in self.rows if row.difference and row.difference.p is not None]
+        return tuple(each for each in found if not each.is_identical)
 
     def _caption(self) -> str:
         rebuilt = ", ".join(f"{each.name} {format_interval(each)}" for each in self.reconstruction)
         words = [
             describe_results(list(self.metrics.values())),
             f"Means over seeds; reconstructions of test patients: {rebuilt}." if rebuilt else "Means over seeds.",
-            _how(self.rows),
+            describe_comparisons([self]),
             "A distance at this n is biased upwards alike in all rows: compare rows, not tables.",
-            "Device hours are those of both trainings, from nothing.",
+            f"{NOTE} {self.spent.words()}",
             self.agreement,
         ]
         return " ".join(part for part in words if part)
+
+
+@dataclass(frozen=True)
+class Columns:
+    """What stands beside each setting: the same for all rows of one table.
+
+    Attributes:
+        metrics: each as the first study that has it measured it.
+        costs: names by key; hours of a device that no row used are left out.
+    """
+
+    metrics: Mapping[str, MetricResult]
+    costs: Mapping[str, str]
+
+    @staticmethod
+    def of(ablations: Sequence[AblationTable]) -> "Columns":
+        """Return the columns that these studies need together."""
+        metrics = {name: result for each in reversed(ablations) for name, result in each.metrics.items()}
+        known = {name for each in ablations for row in each.rows for name in row.costs}
+        return Columns(metrics, {key: name for key, name in COSTS.items() if key in known or key not in BY_DEVICE})
+
+    def header(self) -> tuple[str, ...]:
+        """Return the names of all columns."""
+        heads = [f"{name} {ARROWS[result.direction]}" for name, result in self.metrics.items()]
+        lead = next(iter(self.metrics))
+        return ("setting", *heads, *self.costs.values(), "seeds", "p after Holm", f"{lead} against baseline")
+
+    def cells(self, row: Row, baseline: str) -> tuple[str, ...]:
+        """Return one setting in words."""
+        label = f"{row.label} (baseline)" if row.label == baseline else row.label
+        shown = [format_interval(row.results[name]) if name in row.results else NOTHING for name in self.metrics]
+        p = row.difference.p_holm if row.difference else None
+        return (label, *shown, *self._amounts(row.costs), str(row.seeds), _number(p), row.verdict)
+
+    def total(self, spent: Spent) -> tuple[str, ...]:
+        """Return what all trials cost."""
+        return (TOTAL, *[NOTHING] * len(self.metrics), *self._amounts(spent.totals()), NOTHING, NOTHING, "")
+
+    def yardstick(self, label: str, result: MetricResult) -> tuple[str, ...]:
+        """Return what stands below the settings, known in the first metric alone."""
+        return (label, format_interval(result), *[NOTHING] * (len(self.metrics) + len(self.costs) + 1), "")
+
+    def _amounts(self, costs: Mapping[str, float]) -> list[str]:
+        return [f"{costs[name]:.3g}" if name in costs else NOTHING for name in self.costs]
+
+
+def describe_comparisons(ablations: Sequence[AblationTable]) -> str:
+    """Say how differences were made, and over which of them Holm's correction runs; what studies share is said once."""
+    tested = [each for each in ablations if each.compared]
+    if not tested:
+        return ""
+    methods = dict.fromkeys(difference.interval for each in tested for difference in each.compared)
+    families = dict.fromkeys(
+        each.family or f"the {len(each.compared)} comparison(s) with {each.baseline} within study {each.study}"
+        for each in tested
+    )
+    level = tested[0].compared[0].level
+    return (
+        f"Differences to the baseline with their {100 * level:g} % interval: {'; '.join(methods)}."
+        f" A setting is better or worse only where p, after Holm over {', and apart from it over '.join(families)},"
+        f" is below {1 - level:.2g}."
+    )
 
 
 def describe_difference(difference: Difference) -> str:
@@ -109,47 +197,5 @@ def describe_difference(difference: Difference) -> str:
     return f"{words}: {NOT_DISTINGUISHABLE if finding == 'no difference' else finding}"
 
 
-def merge_tables(ablations: Sequence[AblationTable]) -> Table:
-    """Return several studies as one table for a paper: rows grouped by study, metrics that any study has.
-
-    Raises:
-        ValueError: no study is given, or two lead with different metrics, whose differences share no column.
-    """
-    leads = list(dict.fromkeys(next(iter(each.metrics)) for each in ablations))
-    if len(leads) != 1:
-        raise ValueError(f"studies in one table must lead with one metric, but got {leads}")
-    metrics = {name: result for each in reversed(ablations) for name, result in each.metrics.items()}
-    rows = [(each.study, *each._cells(row, metrics)) for each in ablations for row in each.rows]
-    captions = [f"{each.study}: {each.question} {_how(each.rows)}".strip() for each in ablations]
-    return Table(
-        title=f"Studies {', '.join(each.study for each in ablations)}",
-        header=(
-            "study",
-            "setting",
-            *_heads(metrics),
-            *COSTS.values(),
-            "seeds",
-            "p after Holm",
-            f"{leads[0]} against baseline",
-        ),
-        rows=tuple(rows),
-        caption=" ".join([describe_results(list(metrics.values())), "p holds together within each study.", *captions]),
-    )
-
-
-def _heads(metrics: Mapping[str, MetricResult]) -> list[str]:
-    return [f"{name} {ARROWS[result.direction]}" for name, result in metrics.items()]
-
-
-def _how(rows: Sequence[Row]) -> str:
-    """Say how the differences were made; what settings share is said once."""
-    tested = [row.difference for row in rows if row.difference and row.difference.p is not None]
-    methods = dict.fromkeys(each.interval for each in tested if not each.is_identical)
-    if not methods:
-        return ""
-    level = f"{100 * tested[0].level:g} %"
-    return (
-        f"Differences to the baseline with their {level} interval: {'; '.join(methods)}."
-        f" A setting is better or worse only where p, after Holm over this study's settings, is below"
-        f" {1 - tested[0].level:.2g}."
-    )
+def _number(p: float | None) -> str:
+    return NOTHING if p is None else f"{p:.2g}"

@@ -56,6 +56,7 @@ def evaluate_model(
             "network": trained.digest,
             "autoencoder": trained.codec_digest,
             "untrained": trained.untrained_digest,
+            "samples": samples.path.parent.name,
         },
         model=trained.directory,
         samples=samples.path,

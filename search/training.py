@@ -25,7 +25,16 @@ from search.config import ExperimentConfig
 from search.events import Event
 
 BOOKED = 100
-COSTS = ("train_seconds", "seconds_per_step", "seconds_per_epoch", "samples_per_second", "peak_memory_bytes")
+DEVICE_SECONDS = {"cpu": "cpu_seconds", "cuda": "gpu_seconds"}
+"""Of training, by device: wall time, as often as there are joined processes, each with a device of its own."""
+COSTS = (
+    "train_seconds",
+    "seconds_per_step",
+    "seconds_per_epoch",
+    "samples_per_second",
+    "peak_memory_bytes",
+    *DEVICE_SECONDS.values(),
+)
 LOSSES = "validation/"
 
 
@@ -55,10 +64,11 @@ def train_task(
     """
     store = CheckpointStore(entry.work / task.digest)  # settings that share an entry may yet differ in name
     ledger = entry.work / "costs.json"
-    is_first = current_world().is_first
+    world, device = current_world(), choose_device(config.device)
+    is_first = world.is_first
     steps, seconds, peak = read_json(ledger) if ledger.exists() else (0, 0.0, 0)
     try:
-        for step in train(task, spec, seed=seed, store=store, device=choose_device(config.device)):
+        for step in train(task, spec, seed=seed, store=store, device=device):
             steps, seconds, peak = steps + 1, seconds + step.seconds, max(peak, step.peak_memory_bytes)
             if step.step % BOOKED == 0:
                 write_json(ledger, (steps, seconds, peak))
@@ -69,6 +79,7 @@ def train_task(
         if is_first:
             write_json(ledger, (steps, seconds, peak))
     costs = _costs(seconds / max(steps, 1), peak, spec, count)
+    costs[DEVICE_SECONDS[device.type]] = costs["train_seconds"] * world.size
     if watch is None or not watch.due or not is_first:
         return costs
     last = watch.measure(task.averaged, task.stage, spec.steps, spec.steps)  # also where training was whole before

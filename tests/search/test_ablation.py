@@ -10,7 +10,7 @@ import pytest
 
 from evaluation import FeatureSet, MetricResult, format_interval, write_features
 from sbldm.errors import ConfigError, RunError
-from search.ablation import NOT_DISTINGUISHABLE, log_table, merge_tables, recall_study, tabulate
+from search.ablation import NOT_DISTINGUISHABLE, log_table, recall_study, tabulate
 from search.inspect import FORMATS, find_format
 from search.interval_plot import draw_intervals
 from search.runner import TrialFinished
@@ -110,7 +110,7 @@ def test_a_table_holds_what_is_tracked(finished: Any, store: MlflowStore) -> Non
             assert row[columns[name]] == format_interval(end.result.results[f"eval/{name}"])
         (run,) = [run for run in store.runs(study=finished.name, kind="trial") if run.run_id == end.run_id]
         assert row[columns["alpha_bar_T"]] == f"{run.metrics['schedule/alpha_bar_T']:.3g}"
-        assert row[columns["calls"]] == "2"
+        assert row[columns["calls/image"]] == "2"
         assert row[columns["seeds"]] == "1"
     first = ends[0].result.results
     for label, kind in (("real against real (floor)", "floor"), ("reconstructions", "reconstruction")):
@@ -197,24 +197,6 @@ def test_features_that_runs_keep_make_the_difference_one_over_shared_patients(
     assert seen.verdict.endswith(": worse")
     assert seen.difference is not None
     assert "per shared patient" in seen.difference.interval
-
-
-def test_merged_studies_keep_every_cell_and_name_their_study(store: MlflowStore, mixing: Study) -> None:
-    for name in ("first", "second"):
-        track(store, mixing, name, {"cutmix.probability=0": [100.0, 101.0], "cutmix.probability=1": [90.0, 95.0]})
-    tables = [tabulate(mixing, name, store) for name in ("first", "second")]
-    merged = merge_tables(tables)
-    assert [row[0] for row in merged.rows] == ["first", "first", "second", "second"]
-    for ablation in tables:
-        for row, whole in zip(
-            [row for row in merged.rows if row[0] == ablation.study], ablation.table().rows, strict=False
-        ):
-            assert row[1:] == whole
-    assert merged.header[1:] == tables[0].table().header
-    for form in FORMATS:
-        assert "cutmix.probability=1" in find_format(form)(merged).replace("\\_", "_")
-    with pytest.raises(ValueError, match="lead with one metric, but got"):
-        merge_tables([])
 
 
 def test_the_figure_shows_every_setting_of_every_metric(store: MlflowStore, mixing: Study, tmp_path: Path) -> None:

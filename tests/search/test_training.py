@@ -57,9 +57,19 @@ def test_the_cost_of_a_training_counts_what_earlier_processes_did(
         "seconds_per_epoch": 4.0,
         "samples_per_second": 2.5,
         "peak_memory_bytes": 110,
+        "cpu_seconds": 16.0,
     }
     _, again = follow(run(iter(()), monkeypatch, tmp_path, tiny))  # stopped between the last step and the end
     assert again == costs
+
+
+def test_processes_that_train_together_take_a_device_each(
+    tiny: ExperimentConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, follow: Follow
+) -> None:
+    monkeypatch.setattr("search.training.current_world", lambda: World(0, 3))
+    _, costs = follow(run(steps(1, 10, 1.0), monkeypatch, tmp_path, tiny))
+    assert (costs["train_seconds"], costs["cpu_seconds"]) == (10.0, 30.0)
+    assert "gpu_seconds" not in costs
 
 
 def test_steps_are_booked_now_and_then_for_a_process_that_is_killed(
