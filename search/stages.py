@@ -133,11 +133,7 @@ def network_stage(
 ) -> Generator[Event, None, Trained]:
     """Return the trained model; settings that make the same noise levels share one training."""
     spec, conditioner = model_spec(config, data), measure_training(data)
-    settings = [part.model_dump(mode="json") for part in (config.network, config.loss, config.cutmix)]
-    settings.append(_decisive(config.training))
-    levels = sha256(spec.schedule.build().alpha_bar.numpy().tobytes())
-    told = [conditioner.digest(), conditioning.model_dump(mode="json")] if conditioner else []
-    digest = digest_of([codec_digest, levels, config.prediction, config.seed, *settings, *told])
+    digest, untrained_digest = name_network(config, codec_digest, conditioner, conditioning)
 
     def fit(entry: Entry) -> Generator[Event, None, tuple[nn.Module, Meta]]:
         latents = yield from _latents(codec, data, codec_digest, cache)
@@ -167,8 +163,30 @@ def network_stage(
     entry, meta = yield from found_together(cache, "diffusion", digest, build, find=cached, help_build=fit)
     model = LatentDiffusion.load(entry.directory)
     costs = track_costs(meta, cache.entry("autoencoder", codec_digest).meta() or {})
-    untrained_digest = digest_of(["untrained", codec_digest, levels, config.prediction, settings[0], *told[:1]])
     return Trained(replace(model, spec=spec), entry.directory, digest, codec_digest, untrained_digest, costs)
+
+
+def name_network(
+    config: ExperimentConfig,
+    codec_digest: str,
+    conditioner: Conditioner | None = None,
+    conditioning: ConditioningSpec = EVERY_TENTH,
+) -> tuple[str, str]:
+    """Return the digests of a trained network and of the same before it learned anything.
+
+    They name the form of a network that is told conditions from its second on, so that one that was cached in an
+    older form is trained anew. All other digests stay as they are.
+    """
+    settings = [part.model_dump(mode="json") for part in (config.network, config.loss, config.cutmix)]
+    settings.append(_decisive(config.training))
+    levels = sha256(config.schedule.build().alpha_bar.numpy().tobytes())
+    form = config.network.conditioned_form
+    told = [conditioner.digest(), *([form] if form > 1 else [])] if conditioner else []
+    withheld = [conditioning.model_dump(mode="json")] if conditioner else []
+    return (
+        digest_of([codec_digest, levels, config.prediction, config.seed, *settings, *told, *withheld]),
+        digest_of(["untrained", codec_digest, levels, config.prediction, settings[0], *told]),
+    )
 
 
 def untrained(config: ExperimentConfig, data: PreparedData, codec: LatentCodec) -> LatentDiffusion:

@@ -1,7 +1,7 @@
 """The family of networks that predict from a noisy latent, its level and a few cues."""
 
 from abc import abstractmethod
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from pydantic import BeforeValidator, SerializeAsAny
 from torch import nn
@@ -14,6 +14,8 @@ class NetworkSpec(Spec):
     """Describe a network called as ``network(noisy, t, cues)`` that returns a tensor like ``noisy``."""
 
     kind: str
+    conditioned_form: ClassVar[int] = 1
+    """Raised when networks of these settings that are told conditions get other weights than before."""
 
     @abstractmethod
     def build(self, latent_channels: int, cues: int) -> nn.Module:

@@ -1,6 +1,6 @@
 """MONAI's diffusion U-Net behind our signature."""
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from jaxtyping import Float, Int64
 from pydantic import Field, model_validator
@@ -17,6 +17,7 @@ class UNet(NetworkSpec):
     """Describe MONAI's ``DiffusionModelUNet``; cues enter as constant channels, conditions at every block too."""
 
     kind: Literal["unet"] = "unet"
+    conditioned_form: ClassVar[int] = 2  # 1 told conditions to the first convolution alone
     model_channels: int = Field(64, ge=2, multiple_of=2)
     channel_mult: tuple[int, ...] = (1, 2, 4)
     """Width of each resolution in units of ``model_channels``; each after the first halves the size."""
