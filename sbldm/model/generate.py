@@ -129,7 +129,7 @@ def _generate_batch(model: LatentDiffusion, indices: range, request: _Request) -
     if model.conditioner and conditions is not None:
         cues = torch.cat([cues, model.conditioner.encode(conditions)], dim=1)
     seeds = [derive_seed(request.seed, "sample", index) for index in indices]
-    denoiser = guide(model.denoiser(), request.guidance, forget_conditions)
+    denoiser = guide(model.denoiser(request.sampler.precision), request.guidance, forget_conditions)
     for step in sample(request.sampler, denoiser, noise, cues.to(model.device), seeds=seeds):
         last = step
     decoded = model.codec.decode(last.clean)

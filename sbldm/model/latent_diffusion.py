@@ -17,6 +17,7 @@ from sbldm.model.conditioning import Conditioner, restore_conditioner
 from sbldm.model.spec import ModelSpec
 from sbldm.nn.sealed import read_sealed, write_sealed
 from sbldm.nn.weights import from_bytes, load_into, prefixed, to_bytes, under
+from sbldm.precision import Precision, choose_dtype, computing
 
 FORMAT = 1
 
@@ -51,10 +52,12 @@ class LatentDiffusion:
         """Return where the weights are."""
         return self.codec.mean.device
 
-    def denoiser(self) -> Denoiser:
+    def denoiser(self, precision: Precision = "float32") -> Denoiser:
         """Return the network as samplers see it; conditions that the cues lack are unknown to it."""
-        predictor = _Filling(self.network, self.spec.cues) if self.spec.conditions else self.network
-        return Denoiser(predictor, self.spec.schedule.build(), self.spec.prediction)
+        weights = sum(weight.numel() for weight in self.network.parameters())
+        dtype = choose_dtype(precision, self.device, weights=weights)
+        width = self.spec.cues if self.spec.conditions else 0
+        return Denoiser(_Calling(self.network, width, dtype), self.spec.schedule.build(), self.spec.prediction)
 
     def to(self, device: torch.device) -> "LatentDiffusion":
         """Move the weights, and return the model."""
@@ -99,15 +102,19 @@ class LatentDiffusion:
 
 
 @dataclass(frozen=True, eq=False)
-class _Filling:
+class _Calling:
+    """The network in some precision, told 0 for the cues that are lacking up to ``width``."""
+
     network: nn.Module
     width: int
+    dtype: torch.dtype
 
     def __call__(
         self, noisy: Float[Tensor, "b ..."], t: Int64[Tensor, " b"], cues: Float[Tensor, "b k"]
     ) -> Float[Tensor, "b ..."]:
-        missing = self.width - cues.shape[1]
-        predicted: Tensor = self.network(noisy, t, functional.pad(cues, (0, missing)) if missing else cues)
+        missing = max(0, self.width - cues.shape[1])
+        with computing(noisy.device, self.dtype):
+            predicted: Tensor = self.network(noisy, t, functional.pad(cues, (0, missing)) if missing else cues)
         return predicted
 
 

@@ -59,7 +59,7 @@ def walk(
     cues[:, 0] = positions
     if model.conditioner and told is not None:
         cues = torch.cat([cues, model.conditioner.encode(told)], dim=1)
-    denoiser = guide(model.denoiser(), guidance, forget_conditions)
+    denoiser = guide(model.denoiser(sampler.precision), guidance, forget_conditions)
     for step in sample(sampler, denoiser, noise.to(model.device), cues.to(model.device), seeds=list(seeds)):
         last = step
     return model.codec.decode(last.clean)

@@ -5,7 +5,7 @@ from sbldm.training.device import DeviceName, choose_device
 from sbldm.training.distributed import World, current_world, joined
 from sbldm.training.loop import train
 from sbldm.training.record import StepRecord, ValidationRecord
-from sbldm.training.spec import Precision, TrainingSpec, learning_rate
+from sbldm.training.spec import TrainingSpec, learning_rate
 from sbldm.training.stages import AutoencoderTask, DiffusionTask, stack_cues
 from sbldm.training.task import Task
 from sbldm.training.validation import BinLoss, LossInterval, loss_intervals, validation_loss
@@ -19,7 +19,6 @@ __all__ = [
     "DeviceName",
     "DiffusionTask",
     "LossInterval",
-    "Precision",
     "StepRecord",
     "Task",
     "TrainingSpec",

@@ -11,7 +11,6 @@ from torch import Tensor, nn
 from sbldm.errors import ResourceError
 from sbldm.model import ModelSpec
 from sbldm.nn import Autoencoder
-from sbldm.training.device import choose_dtype
 from sbldm.training.rehearsal import Rehearsal, rehearse
 from sbldm.training.spec import TrainingSpec
 
@@ -65,7 +64,7 @@ def autoencoder_cost(spec: ModelSpec, training: TrainingSpec, device: torch.devi
     def build() -> nn.Module:
         return spec.autoencoder.build(spec.image_channels, spec.classes, spec.size)
 
-    found = rehearse(build, loss, training=training, dtype=choose_dtype(training.precision, device))
+    found = rehearse(build, loss, training=training, device=device)
     return _cost("autoencoder", "autoencoder_training", found, training)
 
 
@@ -83,7 +82,7 @@ def network_cost(spec: ModelSpec, training: TrainingSpec, device: torch.device) 
     def build() -> nn.Module:
         return spec.network.build(spec.autoencoder.latent_channels, cues)
 
-    found = rehearse(build, loss, training=training, dtype=choose_dtype(training.precision, device))
+    found = rehearse(build, loss, training=training, device=device)
     return _cost("diffusion", "training", found, training)
 
 

@@ -1,4 +1,4 @@
-"""Where to compute and in which precision; and what it costs in memory."""
+"""Where to compute, and what it costs in memory."""
 
 import resource
 import sys
@@ -9,7 +9,6 @@ from typing import Literal
 import torch
 
 from sbldm.errors import ConfigError
-from sbldm.training.spec import Precision
 
 DeviceName = Literal["auto", "cpu", "cuda"]
 
@@ -21,16 +20,6 @@ def choose_device(name: DeviceName = "auto") -> torch.device:
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     return torch.device(name)
-
-
-def choose_dtype(precision: Precision, device: torch.device) -> torch.dtype:
-    """Return the type matrix products are computed in."""
-    if precision != "auto":
-        dtypes = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-        return dtypes[precision]
-    if device.type == "cpu":
-        return torch.float32
-    return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
 
 
 def peak_memory_bytes(device: torch.device) -> int:
@@ -50,11 +39,12 @@ def forget_peak_memory(device: torch.device) -> None:
             Path("/proc/self/clear_refs").write_text("5")  # proc(5): reset the peak resident set size
 
 
-def fingerprint(device: torch.device) -> dict[str, str | int]:
+def fingerprint(device: torch.device, dtype: torch.dtype) -> dict[str, str | int]:
     """Return what must be equal for a resumed run to equal an uninterrupted one to the bit."""
     return {
         "torch": torch.__version__,
         "device": device.type,
         "threads": torch.get_num_threads(),
         "cpu": torch.backends.cpu.get_cpu_capability(),
+        "dtype": str(dtype).removeprefix("torch."),
     }

@@ -10,9 +10,10 @@ from torch import Tensor
 
 from sbldm.errors import DivergedError, ResourceError
 from sbldm.nn import borrowed_generator
+from sbldm.precision import choose_dtype, computing
 from sbldm.training.calls import CallPath
 from sbldm.training.checkpoint import CheckpointStore
-from sbldm.training.device import choose_device, choose_dtype, forget_peak_memory, peak_memory_bytes
+from sbldm.training.device import choose_device, fingerprint, forget_peak_memory, peak_memory_bytes
 from sbldm.training.distributed import all_go_on, check_batch, check_step, current_world, sum_gradients
 from sbldm.training.ema import ema_decay, update_average
 from sbldm.training.record import StepRecord
@@ -57,7 +58,8 @@ class _Run:
         task.module.to(device).train()
         task.averaged.to(device)
         self.task, self.spec, self.seed, self.store, self.device = task, spec, seed, store, device
-        self.dtype = choose_dtype(spec.precision, device)
+        weights = sum(weight.numel() for weight in task.module.parameters())
+        self.dtype = choose_dtype(spec.precision, device, weights=weights)
         forget_peak_memory(device)
         self.world = current_world()
         check_batch(spec.batch, spec.accumulate, self.world)
@@ -105,7 +107,7 @@ class _Run:
         checkpoint = self.store.latest() if self.store else None
         if checkpoint:
             check_identity(checkpoint, self.identity)
-            self.state.restore(checkpoint, self.device)
+            self.state.restore(checkpoint, fingerprint(self.device, self.dtype))
             self.committed = checkpoint.step
         if self.world.size > 1:
             check_step(self.state.step, self.device)
@@ -116,7 +118,11 @@ class _Run:
 
     def _commit(self) -> None:
         if self.store and self.world.is_first and self.state.step > self.committed:
-            self.store.commit(self.state.step, self.state.tensors(), self.state.meta(self.identity, self.device))
+            self.store.commit(
+                self.state.step,
+                self.state.tensors(),
+                self.state.meta(self.identity, fingerprint(self.device, self.dtype)),
+            )
             self.committed, self.committed_at = self.state.step, time.monotonic()
 
     def _advance(self, step: int) -> StepRecord:
@@ -166,11 +172,10 @@ class _Run:
         return value
 
     def _loss(self, step: int) -> Float[Tensor, ""]:
-        mixed = self.dtype != torch.float32
         others = () if self.world.is_first else ("rank", self.world.rank)  # each process drops out its own
         with (
             borrowed_generator(self.seed, self.task.stage, "layers", step, *others, device=self.device),
-            torch.autocast(self.device.type, dtype=self.dtype if mixed else None, enabled=mixed),
+            computing(self.device, self.dtype),
         ):
             return self.task.loss(step, batch=self.spec.batch, seed=self.seed, device=self.device)
 

@@ -13,6 +13,7 @@ from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 from torch.utils.weak import WeakIdKeyDictionary
 
+from sbldm.precision import choose_dtype, computing
 from sbldm.training.calls import CallPath
 from sbldm.training.distributed import World
 from sbldm.training.spec import TrainingSpec
@@ -40,7 +41,7 @@ def rehearse(
     loss: Callable[[nn.Module], Tensor],
     *,
     training: TrainingSpec,
-    dtype: torch.dtype = torch.float32,
+    device: torch.device,
 ) -> Rehearsal:
     """Run a step on fake tensors: nothing is computed or allocated, but every layer is passed as in training.
 
@@ -48,14 +49,15 @@ def rehearse(
         build: makes the module; called where all new tensors are fake.
         loss: makes inputs for the whole batch, calls the module and returns a scalar.
         training: says in how many parts the module is called, and whether blocks are computed again.
-        dtype: of matrix products.
+        device: where it will be trained, which decides the precision.
     """
     with FakeTensorMode():
         module = build().train()
         with FlopCounterMode(display=False) as counter, torch.no_grad():  # apart, since it keeps tensors alive
             loss(module)
-        peak = _peak(module, loss, training, dtype)
         weights = list(module.parameters())
+        dtype = choose_dtype(training.precision, device, weights=_count(module))
+        peak = _peak(module, loss, training, dtype)
         return Rehearsal(
             parameters={name: _count(part) for name, part in module.named_children()},
             weight_bytes=sum(weight.numel() * weight.element_size() for weight in weights),
@@ -65,10 +67,9 @@ def rehearse(
 
 
 def _peak(module: nn.Module, loss: Callable[[nn.Module], Tensor], training: TrainingSpec, dtype: torch.dtype) -> int:
-    mixed = dtype != torch.float32
     calls = CallPath(module, training.model_copy(update={"compile": False}), World())
     with LiveMemory() as memory, calls.active():
-        with torch.autocast("cpu", dtype=dtype if mixed else None, enabled=mixed):
+        with computing(torch.device("cpu"), dtype):
             value = loss(module)
         value.backward()  # type: ignore[no-untyped-call]
     peak: int = memory.peak

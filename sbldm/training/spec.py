@@ -6,9 +6,9 @@ from typing import Any, Literal
 
 from pydantic import Field, model_serializer, model_validator
 
+from sbldm.precision import Precision
 from sbldm.spec import Spec
 
-Precision = Literal["auto", "float32", "bfloat16", "float16"]
 OPTIONAL = {"accumulate": 1, "checkpoint_activations": False, "compile": False, "validations": 5}
 
 
@@ -29,7 +29,7 @@ class TrainingSpec(Spec):
     ema_decay: float = Field(0.999, ge=0, lt=1)
     """Decay of the averaged weights, reached by min(decay, (1 + step) / (10 + step)); 0 for no averaging."""
     precision: Precision = "auto"
-    """auto: float32 on a CPU; bfloat16 on a GPU that has it, else float16."""
+    """auto: float32 on a CPU, bfloat16 where it has tiles of that for a wide module; bfloat16 or float16 on a GPU."""
     commit_every: int = Field(500, ge=1)
     """Steps between checkpoints."""
     commit_seconds: float = Field(300.0, gt=0)

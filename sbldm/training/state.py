@@ -10,7 +10,6 @@ from torch import Tensor, nn
 from sbldm.errors import RunError
 from sbldm.nn.weights import load_into, prefixed, under
 from sbldm.training.checkpoint import Checkpoint
-from sbldm.training.device import fingerprint
 from sbldm.training.spec import TrainingSpec
 from sbldm.training.task import Task
 
@@ -48,15 +47,14 @@ class TrainingState:
             | prefixed("optimizer", moments)
         )
 
-    def restore(self, checkpoint: Checkpoint, device: torch.device) -> None:
-        """Go back to where the checkpoint was written."""
+    def restore(self, checkpoint: Checkpoint, here: dict[str, str | int]) -> None:
+        """Go back to where the checkpoint was written; ``here`` is the fingerprint of this machine."""
         name = f"checkpoint of step {checkpoint.step}"
         load_into(self.task.module, under("module", checkpoint.tensors), name)
         load_into(self.task.averaged, under("averaged", checkpoint.tensors), name)
         self._restore_optimizer(under("optimizer", checkpoint.tensors), name)
         self.scaler.load_state_dict(checkpoint.meta["scaler"])
         self.step = checkpoint.step
-        here = fingerprint(device)
         if checkpoint.meta["fingerprint"] != here:
             logger.warning("resuming on another machine, not exact to the bit: %s", here)
         self.is_exact = bool(checkpoint.meta["is_exact"]) and checkpoint.meta["fingerprint"] == here
@@ -70,11 +68,11 @@ class TrainingState:
             raise RunError(f"{name}: the optimizer's state does not fit the weights")
         self.optimizer.load_state_dict({"state": moments, "param_groups": self.optimizer.state_dict()["param_groups"]})
 
-    def meta(self, identity: dict[str, Any], device: torch.device) -> dict[str, Any]:
+    def meta(self, identity: dict[str, Any], here: dict[str, str | int]) -> dict[str, Any]:
         """Return what a checkpoint says about itself."""
         return {
             "identity": identity,
-            "fingerprint": fingerprint(device),
+            "fingerprint": here,
             "scaler": self.scaler.state_dict(),
             "is_exact": self.is_exact,
         }

@@ -3,15 +3,16 @@
 from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar
 
 from jaxtyping import Float
-from pydantic import BeforeValidator, SerializeAsAny
+from pydantic import BeforeValidator, SerializeAsAny, model_serializer
 from torch import Tensor
 
 from sbldm.diffusion.process import Estimate
 from sbldm.diffusion.samplers.stopping import Stopping
 from sbldm.diffusion.schedules.schedule import Schedule
+from sbldm.precision import Precision
 from sbldm.spec import Registry, Spec
 
 
@@ -43,6 +44,14 @@ class SamplerSpec(Spec):
     order: ClassVar[int] = 1
     """The error of the whole walk falls as ``steps ** -order``."""
     kind: str
+    precision: Precision = "auto"
+    """Of the network's products; auto as in training: half of float32 on a GPU, and where a CPU has tiles for it."""
+
+    @model_serializer(mode="wrap")
+    def _leave_out_unused(self, dump: Callable[[Any], dict[str, Any]], info: Any) -> dict[str, Any]:
+        """Dump no precision that is left to the machine, so that older settings keep their digest."""
+        unused = self.precision == "auto" and not (info.context or {}).get("complete")
+        return {name: value for name, value in dump(self).items() if name != "precision" or not unused}
 
     @abstractmethod
     def levels(self, schedule: Schedule) -> tuple[int, ...]:

@@ -30,7 +30,9 @@ def linear(module: nn.Module) -> torch.Tensor:
 
 
 def test_one_layer_costs_what_it_costs_by_hand() -> None:
-    found = rehearse(lambda: nn.Sequential(nn.Linear(3, 5, bias=False)), linear, training=spec())
+    found = rehearse(
+        lambda: nn.Sequential(nn.Linear(3, 5, bias=False)), linear, training=spec(), device=torch.device("cpu")
+    )
     assert found.parameters == {"0": 15}
     assert found.weight_bytes == 4 * 15
     assert found.forward_flops == 2 * 8 * 3 * 5

@@ -224,7 +224,7 @@ def test_a_resume_on_another_kind_of_machine_says_so(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     interrupt(make_diffusion, short, tmp_path, 6)
-    monkeypatch.setattr("sbldm.training.state.fingerprint", lambda device: {"cpu": "abacus"})
+    monkeypatch.setattr("sbldm.training.loop.fingerprint", lambda device, dtype: {"cpu": "abacus"})
     records = list(train(make_diffusion(), short, seed=5, store=CheckpointStore(tmp_path)))
     assert not any(record.is_exact for record in records)
     assert "not exact to the bit" in caplog.text

@@ -204,3 +204,8 @@ def test_a_walk_over_few_levels_still_ends(gaussian: Any) -> None:
     steps = walk(Adaptive(inner=Ddim(steps=1)), gaussian.denoiser(schedule))
     assert len(steps) == 1
     assert (steps[0].calls == 1).all()
+
+
+def test_precision_is_stated_once() -> None:
+    with pytest.raises(ValueError, match="set it there"):
+        SAMPLERS.parse({"kind": "adaptive", "inner": {"kind": "ddim", "precision": "bfloat16"}})
