@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 import numpy as np
-from jaxtyping import Bool, Float64, UInt8
+from jaxtyping import Bool, Float, Float64, UInt8
 from scipy import ndimage
 from torch import Tensor
 
@@ -13,6 +13,7 @@ from evaluation.segmentation.types import LabelledSet, Score
 EIGHT_NEIGHBORS = np.ones((3, 3), dtype=bool)
 Mask = Bool[np.ndarray, "h w"]
 Masks = Bool[np.ndarray, "n h w"]
+Spacing = Float[np.ndarray, "n 2"]
 
 
 def score_patients(
@@ -43,10 +44,11 @@ def score_patients(
     rows = []
     for place, patient in enumerate(patients):
         mine = (truth.groups == int(patient)).numpy()
+        spacing = None if truth.spacing_mm is None else truth.spacing_mm.numpy()[mine]
         for number, name in enumerate(truth.names, start=1):
             one, two = (maps.numpy()[mine] == number for maps in (truth.labels, found))
             value = float(dice[place, number - 1])
-            metrics = {"dice": value, "iou": value / (2 - value), **_surface(one, two, truth.spacing)}
+            metrics = {"dice": value, "iou": value / (2 - value), **_surface(one, two, spacing)}
             if name in lesions:
                 metrics["lesion_f1"] = lesion_f1(one, two)
             rows += [Score(arm, fraction, seed, int(patient), name, metric, each) for metric, each in metrics.items()]
@@ -86,15 +88,16 @@ def _hits(spots: Mask, other: Mask) -> tuple[int, int]:
     return len(np.unique(labels[spots & other])), int(count)
 
 
-def _surface(one: Masks, two: Masks, spacing: tuple[float, float] | None) -> dict[str, float]:
-    distances = np.array(list(_distances(one, two, spacing or (1.0, 1.0))))
-    return {"hd95_mm" if spacing else "hd95_px": float(distances.mean()) if len(distances) else float("nan")}
+def _surface(one: Masks, two: Masks, spacing: Spacing | None) -> dict[str, float]:
+    apart = np.ones((len(one), 2)) if spacing is None else spacing
+    distances = np.array(list(_distances(one, two, apart)))
+    return {"hd95_px" if spacing is None else "hd95_mm": float(distances.mean()) if len(distances) else float("nan")}
 
 
-def _distances(one: Masks, two: Masks, spacing: tuple[float, float]) -> Iterator[float]:
-    for first, second in zip(one, two, strict=True):
+def _distances(one: Masks, two: Masks, spacing: Spacing) -> Iterator[float]:
+    for first, second, (rows, columns) in zip(one, two, spacing, strict=True):
         if first.any() and second.any():
-            yield hausdorff95(first, second, spacing)
+            yield hausdorff95(first, second, (float(rows), float(columns)))
 
 
 def table_of(scores: Sequence[Score]) -> tuple[Float64[np.ndarray, "p s"], tuple[int, ...]]:

@@ -19,14 +19,14 @@ class LabelledSet:
         labels: 0 background, 1.. classes.
         groups: the patient of each slice; a synthetic slice is a patient of its own.
         names: of classes 1, 2, ...
-        spacing: row and column spacing in mm, or None where it is unknown.
+        spacing_mm: between the rows and between the columns of each slice, or None where it is unknown.
     """
 
     images: Float[Tensor, "n 1 h w"]
     labels: UInt8[Tensor, "n h w"]
     groups: Int64[Tensor, " n"]
     names: tuple[str, ...]
-    spacing: tuple[float, float] | None = None
+    spacing_mm: Float[Tensor, "n 2"] | None = None
 
     def __post_init__(self) -> None:
         """Refuse arrays that disagree, and values out of range."""
@@ -36,8 +36,8 @@ class LabelledSet:
             raise ValueError(f"label maps must be {wanted}, as the images are, but got {tuple(self.labels.shape)}")
         if int(self.labels.max()) > len(self.names):
             raise ValueError(f"labels must be at most {len(self.names)}, but got {int(self.labels.max())}")
-        if self.spacing is not None and not all(0 < side < float("inf") for side in self.spacing):
-            raise ValueError(f"spacing must be positive mm, but got {self.spacing}")
+        if self.spacing_mm is not None and not bool(((self.spacing_mm > 0) & self.spacing_mm.isfinite()).all()):
+            raise ValueError(f"spacing must be positive mm, but its smallest is {float(self.spacing_mm.min()):g}")
 
     def __len__(self) -> int:
         return len(self.images)
@@ -49,7 +49,8 @@ class LabelledSet:
 
     def select(self, index: Int64[Tensor, " m"]) -> "LabelledSet":
         """Return the slices at these places, in this order."""
-        return LabelledSet(self.images[index], self.labels[index], self.groups[index], self.names, self.spacing)
+        spacing = None if self.spacing_mm is None else self.spacing_mm[index]
+        return LabelledSet(self.images[index], self.labels[index], self.groups[index], self.names, spacing)
 
     def of_patients(self, patients: Sequence[int]) -> "LabelledSet":
         """Return the slices of these patients, in their own order."""

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -70,6 +70,7 @@ class _Patient:
     positions: Float[Tensor, " n"]
     conditions: Float[Tensor, "n k"]
     dropped: int
+    spacing_mm: tuple[float, float]
 
 
 def prepare_steps(source: SourceSpec, *, prepare: PrepareSpec, split: SplitSpec) -> Iterator[PrepareStep]:
@@ -91,6 +92,8 @@ def prepare_steps(source: SourceSpec, *, prepare: PrepareSpec, split: SplitSpec)
             yield PrepareStep(len(done), len(subjects), dropped)
     names, told = source.label_names, (*source.known_names, *(table.names if table else ()))
     sets = {part: _join([done[id_] for id_ in getattr(parts, part)], names, told) for part in PARTS}
+    if not source.knows_spacing:
+        sets = {part: replace(slices, spacing_mm=None) for part, slices in sets.items()}
     _refuse_shared_slices(sets)
     yield PrepareStep(len(done), len(done), dropped, PreparedData(**sets, split_digest=parts.digest))
 
@@ -121,6 +124,7 @@ def _prepare_patient(volume: Volume, subject: Subject, spec: PrepareSpec, table:
         positions=positions,
         conditions=torch.cat([known, told], dim=1),
         dropped=len(scaled) - len(kept),
+        spacing_mm=_final_spacing(volume, spec.size),
     )
 
 
@@ -160,11 +164,22 @@ def _spread(kept: Int64[Tensor, " n"], count: int) -> Int64[Tensor, " m"]:
 def _square(slices: Tensor, fill: float, spacing_mm: tuple[float, float, float]) -> Tensor:
     """Pad evenly to a field of view that is square in mm; its pixels need not be."""
     height, width = slices.shape[-2:]
-    _, row_mm, column_mm = spacing_mm
-    side_mm = max(height * row_mm, width * column_mm)
-    rows, columns = max(height, round(side_mm / row_mm)), max(width, round(side_mm / column_mm))
+    rows, columns = _square_shape(height, width, spacing_mm)
     top, left = (rows - height) // 2, (columns - width) // 2
     return functional.pad(slices, (left, columns - width - left, top, rows - height - top), value=fill)
+
+
+def _square_shape(height: int, width: int, spacing_mm: tuple[float, float, float]) -> tuple[int, int]:
+    _, row_mm, column_mm = spacing_mm
+    side_mm = max(height * row_mm, width * column_mm)
+    return max(height, round(side_mm / row_mm)), max(width, round(side_mm / column_mm))
+
+
+def _final_spacing(volume: Volume, size: int) -> tuple[float, float]:
+    """Return how far apart rows and columns are, in mm, once the volume is padded and resized."""
+    _, height, width = volume.image.shape
+    rows, columns = _square_shape(height, width, volume.spacing_mm)
+    return rows * volume.spacing_mm[1] / size, columns * volume.spacing_mm[2] / size
 
 
 def _resize(slices: Float[Tensor, "n h w"], size: int) -> Float[Tensor, "n size size"]:
@@ -199,6 +214,7 @@ def _join(patients: list[_Patient], label_names: tuple[str, ...], condition_name
         positions=torch.cat([patient.positions for patient in patients]),
         label_names=label_names,
         conditions=Conditions(condition_names, conditions) if condition_names else None,
+        spacing_mm=torch.tensor([patient.spacing_mm for patient in patients]).repeat_interleave(counts, dim=0),
     )
 
 

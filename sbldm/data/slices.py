@@ -24,6 +24,7 @@ class SliceSet:
         positions: along the slice axis, float32 in [-1, 1].
         label_names: names of classes 1..K.
         conditions: numbers that describe each slice, or None.
+        spacing_mm: between the rows and between the columns of each slice; None where the source does not know.
     """
 
     images: Float[Tensor, "n 1 h w"]
@@ -32,6 +33,7 @@ class SliceSet:
     positions: Float[Tensor, " n"]
     label_names: tuple[str, ...]
     conditions: Conditions | None = None
+    spacing_mm: Float[Tensor, "n 2"] | None = None
 
     def __post_init__(self) -> None:
         """Refuse arrays that disagree, and values out of range."""
@@ -60,7 +62,7 @@ class SliceSet:
         return 1 + len(self.label_names)
 
     def digest(self) -> str:
-        """Return 16 hex digits of the content: same slices, same order, same digest."""
+        """Return 16 hex digits of what is learned from: same slices, same order, same digest, whatever the spacing."""
         content = hashlib.sha256(repr((tuple(self.images.shape), self.label_names)).encode())
         for tensor in (self.images, self.labels, self.subjects, self.positions):
             content.update(tensor.contiguous().numpy().data)
@@ -77,6 +79,7 @@ class SliceSet:
             positions=self.positions[index],
             label_names=self.label_names,
             conditions=self.conditions.select(index) if self.conditions else None,
+            spacing_mm=None if self.spacing_mm is None else self.spacing_mm[index],
         )
 
     @property

@@ -21,6 +21,8 @@ def save_prepared(directory: Path, data: PreparedData) -> None:
     """Write the data; ``data.json``, written last, names the tensors by their hash."""
     tensors = {f"{part}.{name}": getattr(getattr(data, part), name).contiguous() for part in PARTS for name in FIELDS}
     tensors |= {f"{p}.conditions": found.values.contiguous() for p in PARTS if (found := getattr(data, p).conditions)}
+    apart = {f"{part}.spacing_mm": getattr(data, part).spacing_mm for part in PARTS}
+    tensors |= {name: spacing.contiguous() for name, spacing in apart.items() if spacing is not None}
     content = save(tensors)
     atomic_write(directory / "data.safetensors", content)
     write_json(directory / "data.json", {"sha256": sha256(content)} | data.summary())
@@ -59,4 +61,5 @@ def _assemble_part(part: str, tensors: Mapping[str, Tensor], about: Mapping[str,
         **{name: tensors[f"{part}.{name}"] for name in FIELDS},
         label_names=tuple(about["label_names"]),
         conditions=Conditions(names, tensors[f"{part}.conditions"]) if names else None,
+        spacing_mm=tensors.get(f"{part}.spacing_mm"),
     )

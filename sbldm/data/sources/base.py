@@ -37,6 +37,11 @@ class SourceSpec(Spec):
         return ()
 
     @property
+    def knows_spacing(self) -> bool:
+        """Return whether the millimetres of its volumes are true, not a stand-in."""
+        return True
+
+    @property
     @abstractmethod
     def label_names(self) -> tuple[str, ...]:
         """Return the names of classes 1.. (the background has none); empty when unlabelled."""

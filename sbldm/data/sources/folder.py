@@ -39,7 +39,8 @@ class FolderSpec(SourceSpec):
     """Folder below ``root`` with label maps of the same relative path; its files are no images."""
     names: tuple[str, ...] = ()
     """Names of the labels in order of their value; by default label_<value>."""
-    pixel_mm: float = Field(default=1.0, gt=0)
+    pixel_mm: float | None = Field(default=None, gt=0)
+    """Side of a pixel, where it is known; distances are then told in mm."""
 
     @field_validator("patient_regex")
     @classmethod
@@ -51,6 +52,11 @@ class FolderSpec(SourceSpec):
         if groups != 1:
             raise ValueError(f"patient_regex must have one group, the patient, but got {pattern!r}")
         return pattern
+
+    @property
+    def knows_spacing(self) -> bool:
+        """Return whether the side of a pixel was given."""
+        return self.pixel_mm is not None
 
     @property
     def label_names(self) -> tuple[str, ...]:
@@ -95,8 +101,8 @@ class FolderSpec(SourceSpec):
         known = np.array([0, *_label_values(self)])
         drawn = [labels for _, labels in slices if labels is not None]
         labels = torch.from_numpy(_classes(np.stack(drawn), known, files[0])) if drawn else None
-        spacing = self.pixel_mm, self.pixel_mm, self.pixel_mm
-        return Volume(torch.from_numpy(image), labels, spacing, even_positions(len(image)))
+        side = self.pixel_mm or 1.0
+        return Volume(torch.from_numpy(image), labels, (side, side, side), even_positions(len(image)))
 
     def _owners(self) -> dict[Path, str]:
         """Return every image file with its patient, in the order of paths."""

@@ -14,11 +14,15 @@ def blobs(seed: int, count: int = 6, side: int = 24) -> np.ndarray:
 
 
 def truth(spacing: tuple[float, float] | None = None) -> LabelledSet:
-    """Two patients with a slice each; class 1 fills the left half, class 2 one pixel of patient 7."""
+    """Two patients with a slice each; class 1 fills the left half, class 2 one pixel of patient 7.
+
+    The pixels of patient 7 are twice as large.
+    """
     labels = torch.zeros(2, 8, 8, dtype=torch.uint8)
     labels[:, :, :4] = 1
     labels[1, 0, 7] = 2
-    return LabelledSet(torch.zeros(2, 1, 8, 8), labels, torch.tensor([3, 7]), ("tissue", "spot"), spacing)
+    apart = torch.tensor([spacing, (2 * spacing[0], 2 * spacing[1])]) if spacing else None
+    return LabelledSet(torch.zeros(2, 1, 8, 8), labels, torch.tensor([3, 7]), ("tissue", "spot"), apart)
 
 
 def scored(found: torch.Tensor, **options: object) -> dict[tuple[int, str, str], float]:
@@ -58,6 +62,8 @@ def test_the_distance_is_in_mm_where_the_spacing_is_known() -> None:
     labels = truth().labels.roll(1, dims=2)  # all edges one column to the right; columns are 2 mm apart
     found = scored(labels, spacing=(1.0, 2.0))
     assert found[3, "tissue", "hd95_mm"] == pytest.approx(2.0)
+    assert found[7, "tissue", "hd95_mm"] == pytest.approx(4.0)  # each patient has spacings of its own
+    assert scored(labels)[3, "tissue", "hd95_px"] == pytest.approx(1.0)
 
 
 def test_spots_are_counted_by_hand() -> None:

@@ -31,6 +31,11 @@ class Given(SourceSpec):
     kind: Literal["given"] = "given"
     volumes: tuple[Any, ...]
     names: tuple[str, ...] = ()
+    scaled: bool = True
+
+    @property
+    def knows_spacing(self) -> bool:
+        return self.scaled
 
     @property
     def label_names(self) -> tuple[str, ...]:
@@ -129,6 +134,23 @@ def test_pixels_that_are_not_square_are_shown_at_their_true_shape() -> None:
     height, width = (int(shown.any(axis).sum()) for axis in (1, 0))
     assert abs(height - width) <= 2
     assert width == pytest.approx(24, abs=2)
+
+
+def test_the_spacing_is_that_of_the_padded_and_resized_slices() -> None:
+    """By hand: 10 rows 2 mm apart and 16 columns of 1 mm fill a square of 20 mm: 10 x 20, made 40 x 40."""
+    volumes = [volume(noise(seed, 2, 10, 16), None, (5.0, 2.0, 1.0)) for seed in range(3)]
+    for part in everything(prepare(volumes, size=40)):
+        torch.testing.assert_close(part.spacing_mm, torch.full((len(part), 2), 0.5))
+    phantom = prepare_data(
+        PhantomSpec(patients=3, slices=2, fov_mm=192), prepare=PrepareSpec(size=32), split=SplitSpec()
+    )
+    torch.testing.assert_close(phantom.test.spacing_mm, torch.full((2, 2), 6.0))  # 192 mm over 32 pixels
+
+
+def test_where_the_source_knows_no_spacing_there_is_none() -> None:
+    source = Given(volumes=tuple(volume(noise(seed, 2, 16, 16)) for seed in range(3)), scaled=False)
+    data = prepare_data(source, prepare=PrepareSpec(size=16), split=SplitSpec())
+    assert [part.spacing_mm for part in everything(data)] == [None, None, None]
 
 
 def test_resizing_keeps_the_mean_and_gives_labels_their_majority() -> None:

@@ -32,6 +32,12 @@ def test_values_out_of_range_are_refused(changes: dict[str, object]) -> None:
         slice_set(**changes)
 
 
+def test_the_digest_names_what_is_learned_from_whatever_the_spacing() -> None:
+    apart = torch.full((3, 2), 0.5)
+    assert slice_set(spacing_mm=apart).digest() == slice_set().digest()
+    assert slice_set(spacing_mm=apart).select(slice(1, 3)).spacing_mm.equal(apart[1:])  # type: ignore[union-attr]
+
+
 def test_select_takes_numbers_a_mask_and_a_range_alike() -> None:
     data = slice_set(4)
     chosen = [

@@ -21,6 +21,7 @@ def test_saved_data_come_back_to_the_bit(data: PreparedData, tmp_path: Path) -> 
     assert again.digest == data.digest
     assert again.summary() == data.summary()
     assert again.train.images.equal(data.train.images)
+    assert again.test.spacing_mm.equal(data.test.spacing_mm)
 
 
 def test_no_patient_is_named_on_the_disk(data: PreparedData, tmp_path: Path) -> None:

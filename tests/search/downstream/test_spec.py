@@ -1,8 +1,6 @@
 import pytest
 from pydantic import ValidationError
 
-from sbldm.errors import ConfigError
-from search.downstream.fractions import nested_patients
 from search.downstream.spec import BenchmarkSpec
 
 
@@ -25,19 +23,3 @@ def test_fractions_that_are_no_shares_are_refused(fractions: tuple[float, ...]) 
 def test_synthetic_slices_follow_the_ratio_unless_they_are_counted() -> None:
     assert BenchmarkSpec(synthetic_ratio=0.5).synthetic_count(9) == 4  # Python rounds 4.5 to even
     assert BenchmarkSpec(synthetic_slices=100).synthetic_count(9) == 100
-
-
-def test_a_smaller_fraction_lies_inside_a_larger_one() -> None:
-    chosen = nested_patients([3, 1, 2, 0, 4, 9, 8, 7, 6, 5, 3, 3], [1.0, 0.5, 0.2], seed=0)
-    assert {fraction: len(patients) for fraction, patients in chosen.items()} == {0.2: 2, 0.5: 5, 1.0: 10}
-    assert set(chosen[0.2]) < set(chosen[0.5]) < set(chosen[1.0]) == set(range(10))
-
-
-def test_another_seed_deals_other_patients() -> None:
-    deals = {nested_patients(range(40), [0.1], seed=seed)[0.1] for seed in range(5)}
-    assert len(deals) == 5
-
-
-def test_a_fraction_of_one_patient_is_refused() -> None:
-    with pytest.raises(ConfigError, match=r"0.1 of 8 is 1; raise the fraction"):
-        nested_patients(range(8), [0.1, 1.0], seed=0)

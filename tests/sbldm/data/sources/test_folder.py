@@ -27,6 +27,12 @@ def test_labels_are_named_by_value_or_by_the_user(slices: Path) -> None:
     assert FolderSpec(root=slices, patient_regex=RULE, names=("core",)).label_names == ("core",)
 
 
+def test_millimetres_are_known_where_the_user_gives_them(slices: Path) -> None:
+    given, unknown = (FolderSpec(root=slices, patient_regex=RULE, pixel_mm=side) for side in (0.5, None))
+    assert (given.knows_spacing, unknown.knows_spacing) == (True, False)
+    assert given.read(given.subjects()[0]).spacing_mm == (0.5, 0.5, 0.5)
+
+
 def test_a_table_says_the_same_as_a_rule(slices: Path) -> None:
     files = sorted(path.relative_to(slices).as_posix() for path in slices.glob("p*/*.png"))
     lines = ["file,patient", *(f"{name},{name[:2]}" for name in files)]
