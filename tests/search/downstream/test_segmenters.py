@@ -1,10 +1,13 @@
 import pytest
 import torch
 
+from evaluation.segmentation.scores import score_patients
 from evaluation.segmentation.settings import SegmenterSettings
 from evaluation.segmentation.types import LabelledSet
+from search.cache import Cache
 from search.downstream.ask import choose_segmenters, choose_spec
 from search.downstream.job import Slices, Task
+from search.downstream.labelled_file import from_slices, keep_slices, load_slices
 from search.downstream.segmenters import Segmenters, conclude
 from search.downstream.spec import BenchmarkSpec
 
@@ -46,3 +49,12 @@ def test_what_is_asked_for_reaches_the_trainings() -> None:
     chosen = choose_segmenters(spec, encoder_weights=None, steps=50, architecture="Unet", encoder="resnet18")
     assert (chosen.settings.ratio, chosen.settings.steps, chosen.settings.validate_every) == (2.0, 50, 10)
     assert chosen.lesions == ("spot",)
+
+
+def test_the_spacing_of_the_data_reaches_the_scores(tiny_data, tmp_path, follow) -> None:  # type: ignore[no-untyped-def]
+    path = follow(keep_slices(from_slices(tiny_data.test), Cache(tmp_path)))[1]
+    kept = load_slices(path, tiny_data.test.label_names)
+    shifted = kept.labels.roll(1, dims=2)
+    found = score_patients(kept, shifted, arm="real", fraction=1.0, seed=0)
+    assert {score.metric for score in found} == {"dice", "iou", "hd95_mm"}
+    assert min(score.value for score in found if score.metric == "hd95_mm") == 6.0  # one column of 192 mm over 32
