@@ -159,6 +159,7 @@ def sample(
     """Generate slices with label maps (PNG grid and npz), or volumes (NIfTI, and how their slices hang together)."""
     from search.cache import Cache
     from search.compose import pairs
+    from search.control import describe_samples
     from search.inspect import find_format, save_samples
     from search.progress import follow
     from search.runs import open_run, sample_run
@@ -175,12 +176,12 @@ def sample(
         )
         files = follow(asked)
         typer.echo(find_format("md")(files.table))
-        paths = (*files.images, *files.labels, files.picture)
+        lines = (*files.request, *files.images, *files.labels, files.picture)
     else:
         made = follow(sample_run(run, count, seed=seed, cache=cache, conditions=wanted, guidance=guidance))
-        paths = save_samples(made, out)
-    for path in paths:
-        typer.echo(path)
+        lines = (*describe_samples(run.config, made, wanted), *save_samples(made, out))
+    for line in lines:
+        typer.echo(line)
 
 
 @app.command()

@@ -3,81 +3,128 @@
 from collections.abc import Callable
 
 import numpy as np
-from jaxtyping import Float64
+from jaxtyping import Float64, Shaped
+from scipy import special
 
-from evaluation.intervals import check_level
+from evaluation.intervals import check_level, count_draws, number_groups
 from evaluation.types import Direction, MetricResult
 
-Statistic = Callable[[Float64[np.ndarray, "*b n"], Float64[np.ndarray, "*b n"]], Float64[np.ndarray, "*b"]]
+Sums = Float64[np.ndarray, "b 7"]
+Statistic = Callable[[Sums], Float64[np.ndarray, " b"]]
 FEWEST = 3
-LARGEST_BLOCK = 1 << 22  # numbers resampled at a time
+CONSTANT = 1e-12  # of the mean square, below which a variance is rounding
 
 
 def controllability(
     requested: Float64[np.ndarray, " n"],
     realized: Float64[np.ndarray, " n"],
     *,
+    groups: Shaped[np.ndarray, " n"] | None = None,
+    of: str = "",
+    note: str | None = None,
     level: float = 0.95,
     replicates: int = 2000,
     seed: int = 0,
-) -> tuple[MetricResult, MetricResult, MetricResult]:
-    """Return Pearson's correlation, the mean absolute error and the bias (realized minus requested).
+) -> tuple[MetricResult, ...]:
+    """Return how realized numbers follow the requested ones: correlation, slope, bias and mean absolute error.
 
-    Each interval holds the percentiles over resampled samples, drawn in pairs (Efron & Tibshirani 1993, sec. 13.3).
-    It speaks of this model; another training would differ by more. The correlation is NaN where either side is
-    constant, and its interval where a resample is.
+    The slope is that of least squares, 1 where what is given grows as fast as what is asked for; the bias is the mean
+    of realized minus requested, 0 at best. A correlation alone does not see the scale. The intervals are percentiles
+    over resampled groups, drawn with requests and results together, and read a little further out as ``mean_interval``
+    does. They speak of this model; another training would differ by more. Where the requests are all alike there is no
+    slope, and where either side is, no correlation: these are NaN, and without interval where a resample's are.
 
     Args:
         requested: what each sample was asked to have, e.g. mm^2 of lesion.
         realized: what was measured on it, in the same unit.
+        groups: the patient of each row; by default each row stands for itself, as samples do.
+        of: what is asked for; it ends the names of the results.
+        note: said beside each result.
         level: confidence.
         replicates: resamples.
         seed: of the resampling.
     """
     _check(requested, realized, level, replicates)
-    drawn = np.random.default_rng(seed).integers(0, len(requested), (replicates, len(requested)))
-    rivals: tuple[tuple[str, Direction, Statistic], ...] = (
-        ("control_correlation", "higher", correlation),
-        ("control_absolute_error", "lower", lambda asked, found: np.abs(found - asked).mean(-1)),
-        ("control_bias", "lower", lambda asked, found: (found - asked).mean(-1)),
+    index, count = number_groups(np.arange(len(requested)) if groups is None else groups)
+    sums = _sum_groups(requested, realized, index, count)
+    drawn = count_draws(np.random.default_rng(seed).integers(0, count, (replicates, count)), count) @ sums
+    t = float(special.stdtrit(count - 1, 0.5 + level / 2)) * np.sqrt(count / (count - 1))
+    shift = float(realized.mean() - requested.mean())  # the sums are of what is left without both means
+    rivals: tuple[tuple[str, Direction, str | None, Statistic], ...] = (
+        ("correlation", "higher", None, _correlation),
+        ("slope", "higher", "best at 1", _slope),
+        ("bias", "lower", "best at 0", lambda sums: _bias(sums) + shift),
+        ("absolute_error", "lower", None, lambda sums: sums[..., 6] / sums[..., 0]),
     )
-    return tuple(  # type: ignore[return-value]  # three rivals, three results
-        _measure(name, direction, statistic, requested, realized, drawn, level) for name, direction, statistic in rivals
-    )
+    results = []
+    for name, direction, best, statistic in rivals:
+        limits = np.quantile(statistic(drawn), [float(special.ndtr(-t)), float(special.ndtr(t))])
+        known = bool(np.isfinite(limits).all())
+        words = (
+            f"expanded percentiles of {replicates} resamples of {count} {'samples' if groups is None else 'patients'}"
+        )
+        results.append(
+            MetricResult(
+                name=name_control(name, of),
+                point=float(statistic(sums.sum(0, keepdims=True))[0]),
+                low=float(limits[0]) if known else None,
+                high=float(limits[1]) if known else None,
+                level=level,
+                interval=words if known else "none: in some resamples all numbers of a side are alike",
+                n={"generated": len(requested)} if groups is None else {"slices": len(requested), "patients": count},
+                extractor=None,
+                direction=direction,
+                note="; ".join(word for word in (best, note) if word) or None,
+            )
+        )
+    return tuple(results)
 
 
-def correlation(one: Float64[np.ndarray, "*b n"], other: Float64[np.ndarray, "*b n"]) -> Float64[np.ndarray, "*b"]:
-    """Return Pearson's r over the last axis; NaN where one side is constant."""
-    a, b = one - one.mean(-1, keepdims=True), other - other.mean(-1, keepdims=True)
-    is_constant = (np.ptp(one, axis=-1) == 0) | (np.ptp(other, axis=-1) == 0)
-    scale = np.sqrt((a * a).sum(-1) * (b * b).sum(-1))
-    return np.where(is_constant, np.nan, np.clip((a * b).sum(-1) / np.where(is_constant, 1.0, scale), -1, 1))
+def withhold_control(of: str, reason: str, *, level: float = 0.95) -> MetricResult:
+    """Return a correlation that is not given, with the reason in words: "refused: ..."."""
+    interval = f"refused: {reason}"
+    return MetricResult(name_control("correlation", of), float("nan"), None, None, level, interval, {}, None, "higher")
 
 
-def _measure(
-    name: str,
-    direction: Direction,
-    statistic: Statistic,
+def name_control(statistic: str, of: str) -> str:
+    """Return the name of a result, such as ``control_slope_volume``."""
+    return "_".join(word for word in ("control", statistic, of) if word)
+
+
+def _sum_groups(
     requested: Float64[np.ndarray, " n"],
     realized: Float64[np.ndarray, " n"],
-    drawn: np.ndarray,
-    level: float,
-) -> MetricResult:
-    blocks = np.array_split(drawn, -(-drawn.size // LARGEST_BLOCK))
-    values = np.concatenate([statistic(requested[block], realized[block]) for block in blocks])
-    low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
-    return MetricResult(
-        name=name,
-        point=float(statistic(requested, realized)),
-        low=float(low),
-        high=float(high),
-        level=level,
-        interval=f"percentiles of {len(drawn)} resamples of {len(requested)} samples",
-        n={"generated": len(requested)},
-        extractor=None,
-        direction=direction,
-        note="best at 0" if name == "control_bias" else None,
-    )
+    index: Shaped[np.ndarray, " n"],
+    count: int,
+) -> Sums:
+    """Return per group the sums of 1, x, y, x x, y y, x y and |y - x|; x and y without their means, but in the last."""
+    x, y = requested - requested.mean(), realized - realized.mean()
+    columns = (np.ones_like(x), x, y, x * x, y * y, x * y, np.abs(realized - requested))
+    return np.stack([np.bincount(index, weights=each, minlength=count) for each in columns], axis=-1)
+
+
+def _moments(sums: Sums) -> tuple[Float64[np.ndarray, " b"], ...]:
+    """Return the variances of both sides, NaN where a side is constant, and their covariance."""
+    n, x, y, xx, yy, xy, _ = np.moveaxis(sums, -1, 0)
+    spreads = []
+    for total, squares in ((x, xx), (y, yy)):
+        spread = squares / n - (total / n) ** 2
+        spreads.append(np.where(spread <= CONSTANT * squares / n, np.nan, spread))
+    return spreads[0], spreads[1], xy / n - x * y / n**2
+
+
+def _correlation(sums: Sums) -> Float64[np.ndarray, " b"]:
+    asked, found, together = _moments(sums)
+    return np.asarray(np.clip(together / np.sqrt(asked * found), -1, 1))
+
+
+def _slope(sums: Sums) -> Float64[np.ndarray, " b"]:
+    asked, _, together = _moments(sums)
+    return np.asarray(together / asked)
+
+
+def _bias(sums: Sums) -> Float64[np.ndarray, " b"]:
+    return np.asarray((sums[..., 2] - sums[..., 1]) / sums[..., 0])
 
 
 def _check(

@@ -33,6 +33,13 @@ NAMES = {
     "lpips": "LPIPS",
     "copies": "Share of likely copies",
 }
+CONTROL = "control_"
+STATISTICS = {
+    "absolute_error": "mean error",
+    "bias": "bias",
+    "correlation": "correlation",
+    "slope": "slope",
+}
 PHOTOGRAPHS = ("lite0", "inception")  # what these networks were trained on
 Results = Mapping[str, MetricResult]
 
@@ -44,7 +51,17 @@ def metric_kind(result: MetricResult) -> str:
 
 def metric_title(result: MetricResult) -> str:
     """Return the name of a metric as one says it."""
-    return NAMES.get(metric_kind(result), result.name)
+    return _control_title(result.name) or NAMES.get(metric_kind(result), result.name)
+
+
+def _control_title(name: str) -> str:
+    """Return the name of a number of controllability, or nothing for others."""
+    rest = name.removeprefix(CONTROL) if name.startswith(CONTROL) else ""
+    found = next((each for each in STATISTICS if rest == each or rest.startswith(f"{each}_")), None)
+    if found is None:
+        return ""
+    of = rest.removeprefix(found).removeprefix("_")
+    return f"Requested {of or 'number'} against shown: {STATISTICS[found]}"
 
 
 def verdict(results: Results) -> str:

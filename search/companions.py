@@ -12,6 +12,7 @@ from sbldm.spec import digest_of
 from search.audit import audit_stage
 from search.cache import Cache, Entry
 from search.config import ExperimentConfig
+from search.control import measure_control
 from search.early_stop_pairs import MEASURES, StoppedPairs, compare_early_stops, name_numbers, name_results
 from search.events import Event
 from search.label_yardsticks import measure_labels
@@ -44,13 +45,14 @@ def measure_companions(
         results |= {f"eval/{result.name}": result for result in measured}
     results |= yield from _diversity(config, data, samples, cache)
     results |= yield from measure_labels(config, data, trained, samples, cache)
+    controlled = yield from measure_control(config, data, trained, samples, cache)
     audited = yield from audit_stage(config, data, samples, judge, cache)
     stopped = yield from _early_stops(config, trained, cache)
     return Companions(
-        results=results | audited.results | name_results(stopped),
+        results=results | controlled.results | audited.results | name_results(stopped),
         numbers=name_numbers(stopped)
         | {f"constraint/copies_{space}": value for space, value in audited.constraints.items()},
-        pictures=audited.pictures,
+        pictures=controlled.pictures | audited.pictures,
     )
 
 

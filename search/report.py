@@ -23,6 +23,7 @@ CURVE, DRAWING = "curve.json", "curve.png"
 CAPTIONS = {
     "samples": "The first generated slices, none left out.",
     "error": "Where reconstructions of unseen patients err: absolute error per pixel, gray from 0 to 1.",
+    "control": "What each sample was told against what its label map shows, with means of about equally many slices.",
     "copies_pixel": "The samples most like a training slice by pixels, each with the slice nearest to it.",
     "copies_lite0": "The samples most like a training slice by features, each with the slice nearest to it.",
 }

@@ -61,9 +61,9 @@ def sample_stage(
     Raises:
         ConfigError: the model knows no such condition, or its value is far outside the training range.
     """
-    asked = {"conditions": {name: float(value) for name, value in (conditions or {}).items()}, "guidance": guidance}
-    told = [asked] if any(asked.values()) else []
-    digest = digest_of([model_digest, sampler.model_dump(mode="json"), count, seed, *told])
+    digest = digest_of(
+        [model_digest, sampler.model_dump(mode="json"), count, seed, *name_request(conditions or {}, guidance)]
+    )
 
     def build(entry: Entry) -> Generator[Event, None, dict[str, Any]]:
         batches: list[GeneratedBatch] = []
@@ -83,6 +83,12 @@ def sample_stage(
     path = entry.directory / SAMPLES
     images, labels = read_samples(path)
     return Samples(images, labels, path, meta["seconds_per_image"], meta["network_calls"], read_told(path))
+
+
+def name_request(conditions: Mapping[str, float], guidance: float) -> list[dict[str, Any]]:
+    """Return what is asked for as part of a digest; ``others`` says whence numbers come that are not asked for."""
+    asked = {"conditions": {name: float(value) for name, value in conditions.items()}, "guidance": guidance}
+    return [asked | ({"others": "alike"} if conditions else {})] if conditions or guidance else []
 
 
 def parse_conditions(words: Sequence[str] | None) -> dict[str, float]:
@@ -113,6 +119,12 @@ def read_samples(path: Path) -> tuple[Float[Tensor, "n 1 h w"], UInt8[Tensor, "n
     """Return images in [0, 1] and label maps of an npz that ``write_samples`` wrote."""
     with np.load(path, allow_pickle=False) as arrays:
         return torch.from_numpy(arrays["images"]), torch.from_numpy(arrays["labels"])
+
+
+def read_positions(path: Path) -> Float[Tensor, " n"]:
+    """Return the slice positions of such an npz."""
+    with np.load(path, allow_pickle=False) as arrays:
+        return torch.from_numpy(arrays["positions"])
 
 
 def read_told(path: Path) -> dict[str, Float[Tensor, " n"]]:

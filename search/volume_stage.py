@@ -14,6 +14,7 @@ from sbldm.spec import digest_of
 from sbldm.training import choose_device
 from search.cache import Cache, Entry
 from search.events import Event, Progress
+from search.sampling import name_request
 from search.stages import cached, read_tensors, write_tensors
 
 FILE = "volume.safetensors"
@@ -38,9 +39,8 @@ def volume_stage(
     guidance: float = 0.0,
 ) -> Generator[Event, None, tuple[GeneratedVolume, ...]]:
     """Return volumes 0 to count - 1, told such conditions; those made before are read again."""
-    asked = {"conditions": {name: float(value) for name, value in (conditions or {}).items()}, "guidance": guidance}
-    told = [asked] if model.conditioner else []
-    settings = [sampler.model_dump(mode="json"), seed, slices, spacing_mm, coherence.length_mm, *told]
+    asked = name_request(conditions or {}, guidance)
+    settings = [sampler.model_dump(mode="json"), seed, slices, spacing_mm, coherence.length_mm, *asked]
     volumes = []
     for index in range(count):
 

@@ -19,6 +19,7 @@ from sbldm.model.coherence import Coherence
 from sbldm.model.volume import GeneratedVolume, spread_positions
 from search.cache import Cache
 from search.config import ExperimentConfig
+from search.control import ToldSlices, describe_request
 from search.events import Event
 from search.measure import to_images
 from search.runs import OpenedRun, find_data
@@ -41,6 +42,7 @@ class VolumeFiles:
         picture: PNG of the first volume along all directions.
         page: the table of continuity as Markdown.
         continuity: of generated volumes, of the same slices exchanged among volumes, and of real ones.
+        request: what was asked for against what the label maps show, in lines; none where nothing was asked for.
     """
 
     images: tuple[Path, ...]
@@ -48,6 +50,7 @@ class VolumeFiles:
     picture: Path
     page: Path
     continuity: Results
+    request: tuple[str, ...] = ()
 
     @property
     def table(self) -> Table:
@@ -113,6 +116,7 @@ def volume_run(
         picture=_draw(run.config, volumes, test, out / "volumes.png", axis),
         page=page,
         continuity=measured,
+        request=_describe_request(run.config, volumes, conditions or {}),
     )
 
 
@@ -143,6 +147,17 @@ def tabulate_continuity(results: Results) -> Table:
         " exchanged, each neighbor is of another volume, as if the slices knew nothing of each other."
     )
     return Table("How slices hang together", ("volumes", *names, "volumes measured", "pairs"), rows, caption)
+
+
+def _describe_request(
+    config: ExperimentConfig, volumes: Sequence[GeneratedVolume], asked: Mapping[str, float]
+) -> tuple[str, ...]:
+    slices = ToldSlices(
+        torch.cat([each.labels for each in volumes]),
+        torch.cat([each.positions for each in volumes]),
+        owners=torch.arange(len(volumes)).repeat_interleave(len(volumes[0].positions)),
+    )
+    return describe_request(config.data, slices, asked, level=config.evaluation.level) if asked else ()
 
 
 def _real_volumes(test: SliceSet) -> Volumes:

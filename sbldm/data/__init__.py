@@ -3,7 +3,7 @@
 from sbldm.data.contact_sheet import contact_sheet
 from sbldm.data.prepare import PrepareSpec, PrepareStep, prepare_data, prepare_steps
 from sbldm.data.slices import PreparedData, SliceSet
-from sbldm.data.sources import SOURCES, AnySource, FolderSpec, NiftiSpec, PhantomSpec, SourceSpec
+from sbldm.data.sources import SOURCES, AnySource, FolderSpec, NiftiSpec, PhantomSpec, Shown, SourceSpec
 from sbldm.data.split import PARTS, Split, SplitSpec, split_subjects
 from sbldm.data.store import load_prepared, save_prepared
 from sbldm.data.subject import Subject
@@ -19,6 +19,7 @@ __all__ = [
     "PrepareSpec",
     "PrepareStep",
     "PreparedData",
+    "Shown",
     "SliceSet",
     "SourceSpec",
     "Split",

@@ -14,6 +14,8 @@ from sbldm.data.conditions import Conditions
 from sbldm.errors import ConfigError, DataError
 from sbldm.spec import Spec, did_you_mean, digest_of
 
+ALIKE = 0.05  # share of the training rows from which numbers that are not asked for are taken
+ROUNDING = 1e-9
 logger = logging.getLogger(__name__)
 
 
@@ -73,6 +75,21 @@ class Conditioner:
                 raise ConfigError(f"unknown condition {name!r}{hint}; this model knows {', '.join(self.names)}")
             _check_range(name, value, self.rows.values[:, self.names.index(name)])
 
+    def alike(self, wanted: Mapping[str, float]) -> Int64[Tensor, " m"]:
+        """Return the training rows most like what is wanted: one in twenty, and their equals; all where nothing is.
+
+        What is compared are ranks among the training rows, so that where lesions are skewed or absent in many, a small
+        one is not taken for none.
+        """
+        away = torch.zeros(len(self.rows), dtype=torch.float64)
+        for name, value in wanted.items():
+            numbers = self.rows.values[:, self.names.index(name)].contiguous()
+            known = numbers[~numbers.isnan()].sort().values
+            gaps = _ranks(numbers, known) - _ranks(torch.tensor([value]).to(known), known)
+            away += torch.where(numbers.isnan(), math.inf, gaps.square())
+        nearest = away.kthvalue(math.ceil(len(away) * ALIKE)).values
+        return (away <= nearest * (1 + ROUNDING)).nonzero().flatten()
+
     def request(self, wanted: Mapping[str, float], values: Float[Tensor, "b k"]) -> Float[Tensor, "b k"]:
         """Return the rows with the wanted numbers in place of their own; ``check`` them first."""
         changed = values.clone()
@@ -102,6 +119,12 @@ def measure_conditions(rows: Conditions, patients: Int64[Tensor, " n"]) -> Condi
     moments = [_moments(name, rows.values[:, k].double(), patients) for k, name in enumerate(rows.names)]
     mean, deviation = torch.tensor(moments, dtype=torch.float64).T
     return Conditioner(rows, mean.contiguous(), deviation.contiguous())
+
+
+def _ranks(values: Float[Tensor, " m"], known: Float[Tensor, " n"]) -> Float64[Tensor, " m"]:
+    """Return the share of sorted numbers below each value, with half of those equal to it."""
+    ends = torch.searchsorted(known, values), torch.searchsorted(known, values, right=True)
+    return (ends[0] + ends[1]).double() / (2 * len(known))
 
 
 def _check_range(name: str, value: float, seen: Float[Tensor, " n"]) -> None:

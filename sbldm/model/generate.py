@@ -70,8 +70,8 @@ def generate(
         sampler: how noise is walked to a latent.
         seed: of noise, positions and the sampler's own draws.
         positions: slice positions to draw from; by default those of the training slices.
-        conditions: numbers that all samples are told; those not given come from the training slice that gives the
-            position, so that a number asked for alone may contradict its row.
+        conditions: numbers that all samples are told; those not given come, with the position, from one training slice,
+            which is among those most like what is asked for where some are given.
         guidance: w of Ho & Salimans 2022, eq. 6: 0 is plainly conditional, above 0 follows conditions more closely.
         batch: samples at a time; results agree to rounding at any size.
         first: samples before this one are already there.
@@ -107,14 +107,18 @@ def draw_positions(pool: Float[Tensor, " m"], seed: int, indices: range) -> Floa
 
 
 def draw_conditions(
-    model: LatentDiffusion, positions: Float[Tensor, " b"], seed: int, indices: range
+    model: LatentDiffusion,
+    positions: Float[Tensor, " b"],
+    seed: int,
+    indices: range,
+    wanted: Mapping[str, float] | None = None,
 ) -> Float[Tensor, "b k"]:
-    """Return for each sample the conditions of one training slice among those nearest to its position."""
+    """Return for each sample the conditions of one training slice, of those alike the nearest to its position."""
     assert model.conditioner is not None, "only a model with conditions is asked for some"
-    rows = []
+    rows, alike = [], model.conditioner.alike(wanted or {})
     for position, index in zip(positions, indices, strict=True):
-        gaps = (model.positions - position).abs()
-        nearest = (gaps == gaps.min()).nonzero().flatten()
+        gaps = (model.positions[alike] - position).abs()
+        nearest = alike[gaps == gaps.min()]
         rows.append(int(nearest[torch.randint(len(nearest), (), generator=generator(seed, "condition", index))]))
     return model.conditioner.rows.values[rows]
 
@@ -147,15 +151,15 @@ def _generate_batch(model: LatentDiffusion, indices: range, request: _Request) -
 def _draw_cues(
     model: LatentDiffusion, indices: range, request: _Request
 ) -> tuple[Float[Tensor, " b"], Float[Tensor, "b k"] | None]:
-    """Return positions and conditions, both of one training slice unless positions are given."""
+    """Return positions and conditions, both of one training slice unless positions are given or numbers asked for."""
     pool = model.positions if request.positions is None else request.positions
     rows = _draw_rows(len(pool), request.seed, indices)
     if model.conditioner is None:
         return pool[rows], None
     drawn = (
         model.conditioner.rows.values[rows]
-        if request.positions is None
-        else draw_conditions(model, pool[rows], request.seed, indices)
+        if request.positions is None and not request.conditions
+        else draw_conditions(model, pool[rows], request.seed, indices, request.conditions)
     )
     return pool[rows], model.conditioner.request(request.conditions, drawn)
 

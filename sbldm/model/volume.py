@@ -68,7 +68,7 @@ def generate_volume(
         index: number of the volume.
         spacing_mm: between these slices, between rows, between columns; the unit of the coherence.
         coherence: over what distance noise is alike; by default that of ``Coherence``.
-        conditions: numbers that all slices are told; those not given are of one training patient, who is drawn.
+        conditions: numbers that all slices are told; those not given are of one training patient like that.
         guidance: as ``generate`` has it.
         batch: slices at a time; results agree to rounding at any size.
 
@@ -88,7 +88,7 @@ def generate_volume(
     field = NoiseField(derive_seed(seed, "volume", index), tuple(positions.tolist()), length)
     told = None
     if model.conditioner:
-        told = model.conditioner.request(conditions or {}, draw_patient(model, positions, seed, index))
+        told = model.conditioner.request(conditions or {}, draw_patient(model, positions, seed, index, conditions))
     parts = [_walk(model, sampler, some, told, guidance) for some in field.split(batch)]
     return GeneratedVolume(
         images=torch.cat([part.images.cpu() for part in parts]),
@@ -114,14 +114,22 @@ def measure_length(coherence: Coherence, positions: Float[Tensor, " z"], slice_m
     return slices * gap if slices >= LEAST_LENGTH else 0.0
 
 
-def draw_patient(model: LatentDiffusion, positions: Float[Tensor, " z"], seed: int, index: int) -> Float[Tensor, "z k"]:
+def draw_patient(
+    model: LatentDiffusion,
+    positions: Float[Tensor, " z"],
+    seed: int,
+    index: int,
+    wanted: Mapping[str, float] | None = None,
+) -> Float[Tensor, "z k"]:
     """Return the conditions of one training patient's slices, for each position those of the nearest slice.
 
-    A model knows no patients, but keeps the slices of each together and in ascending order.
+    Where numbers are wanted, it is one of the patients most like them. A model knows no patients, but keeps the slices
+    of each together and in ascending order.
     """
     assert model.conditioner is not None, "only a model with conditions is asked for some"
     pool = model.positions
-    row = int(torch.randint(len(pool), (), generator=generator(seed, "volume patient", index)))
+    alike = model.conditioner.alike(wanted or {})
+    row = int(alike[torch.randint(len(alike), (), generator=generator(seed, "volume patient", index))])
     falls = [0, *(1 + (pool.diff() <= 0).nonzero().flatten()).tolist(), len(pool)]
     first = max(start for start in falls if start <= row)
     own = torch.arange(first, min(end for end in falls if end > row))

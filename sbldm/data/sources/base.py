@@ -2,16 +2,34 @@
 
 from abc import abstractmethod
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
+from jaxtyping import Float, UInt8
 from pydantic import BeforeValidator, SerializeAsAny, model_serializer
+from torch import Tensor
 
 from sbldm.data.subject import Subject
 from sbldm.data.volume import Volume
 from sbldm.spec import Registry, Spec
 
 OPTIONAL = "conditions", "lesion_conditions"
+
+
+@dataclass(frozen=True, eq=False)
+class Shown:
+    """A number as label maps show it.
+
+    Attributes:
+        values: one per slice, NaN where the slice cannot tell.
+        unit: such as mm.
+        how: one slice tells it, in words.
+    """
+
+    values: Float[Tensor, " n"]
+    unit: str
+    how: str
 
 
 class SourceSpec(Spec):
@@ -35,6 +53,10 @@ class SourceSpec(Spec):
     def known_names(self) -> tuple[str, ...]:
         """Return the names of what the source itself knows of each slice; usually nothing."""
         return ()
+
+    def measure(self, labels: UInt8[Tensor, "n h w"], positions: Float[Tensor, " n"]) -> dict[str, Shown]:
+        """Return by name which conditions label maps show, real or generated ones; usually none."""
+        return {}
 
     @property
     def knows_spacing(self) -> bool:

@@ -8,6 +8,7 @@ from jaxtyping import Bool, Float
 from torch import Generator, Tensor
 
 from sbldm.data.sources.anatomy import Frame, draw_uniform, smooth_field
+from sbldm.data.sources.base import Shown
 
 LesionPlace = Literal["gm", "wm", "brain"]
 LesionNumber = Literal["volume", "x", "y", "z", "extent", "area"]
@@ -59,6 +60,35 @@ def measure_lesions(
         "z": torch.full_like(of_slice, z),
         "extent": torch.full_like(of_slice, extent),
         "area": of_slice,
+    }
+
+
+def read_lesions(
+    lesion: Bool[Tensor, "n h w"], points: Float[Tensor, "n h w 3"], *, pixel_mm: float, axis_mm: float
+) -> dict[LesionNumber, Shown]:
+    """Return what each slice alone shows of a patient's lesions.
+
+    Args:
+        lesion: where it is labelled.
+        points: x, y, z of each pixel in mm.
+        pixel_mm: side of a pixel.
+        axis_mm: length of the slice axis: the number of slices times their spacing.
+    """
+    pixels = lesion.flatten(1).sum(1)
+    area, present = pixels * pixel_mm**2, lesion[..., None]
+    center = (points.double() * present).sum((1, 2)) / pixels[:, None]  # 0 / 0 is the NaN that is wanted
+    span = points.where(present, -math.inf).amax((1, 2)) - points.where(present, math.inf).amin((1, 2))
+    extent = torch.where(pixels > 0, span[:, :2].amax(1) + pixel_mm, math.nan)
+    middle = "the middle of what the slice shows, which may be one of several lesions"
+    return {
+        "volume": Shown(
+            area * axis_mm, "mm^3", "a slice's area times the length of the slice axis: right on average over slices"
+        ),
+        "x": Shown(center[:, 0].float(), "mm", middle),
+        "y": Shown(center[:, 1].float(), "mm", middle),
+        "z": Shown(center[:, 2].float(), "mm", "where slices that show one lie"),
+        "extent": Shown(extent, "mm", "the longest side of what the slice shows, at most that of the whole"),
+        "area": Shown(area, "mm^2", "of the slice"),
     }
 
 

@@ -9,8 +9,8 @@ from torch import Tensor
 
 from sbldm.data.sources.anatomy import Frame, tissue_probabilities, warp
 from sbldm.data.sources.appearance import render
-from sbldm.data.sources.base import SOURCES, SourceSpec
-from sbldm.data.sources.lesions import LesionNumber, LesionPlace, grow_lesions, measure_lesions
+from sbldm.data.sources.base import SOURCES, Shown, SourceSpec
+from sbldm.data.sources.lesions import LesionNumber, LesionPlace, grow_lesions, measure_lesions, read_lesions
 from sbldm.data.sources.template import load_template
 from sbldm.data.subject import Subject
 from sbldm.data.volume import Volume, even_positions
@@ -81,6 +81,21 @@ class PhantomSpec(SourceSpec):
             raise DataError(f"{subject.id}: no such phantom; there are {self.patients}, from phantom-00000 on")
         return self._make(int(subject.id.removeprefix("phantom-")))
 
+    def measure(self, labels: UInt8[Tensor, "n h w"], positions: Float[Tensor, " n"]) -> dict[str, Shown]:
+        """Return what label maps of this field of view, at any size, show of the lesions that are told."""
+        size, (low, high) = labels.shape[-1], self.z_mm
+        z = low + (high - low) * (positions.cpu() + 1) / 2 if self.slices > 1 else torch.full_like(positions, low)
+        points = Frame(size, self.fov_mm, z.cpu()).points(size)
+        lesion = labels.cpu() == len(TISSUES) + 1
+        shown = read_lesions(lesion, points, pixel_mm=self.fov_mm / size, axis_mm=self.slices * self._slice_mm)
+        return {name: shown[name] for name in self.lesion_conditions}
+
+    @property
+    def _slice_mm(self) -> float:
+        low, high = self.z_mm
+        step = (high - low) / (self.slices - 1) if self.slices > 1 else 0.0
+        return step or self.fov_mm / self.size
+
     def _make(self, index: int) -> Volume:
         pixel_mm = self.fov_mm / self.size
         template = load_template(2 if pixel_mm >= COARSE_PIXEL_MM else 1)
@@ -100,8 +115,7 @@ class PhantomSpec(SourceSpec):
             tissues, sampled[3], frame, contrast=self.contrast, random=generator(self.seed, "phantom", index, "look")
         )
         labels = most_likely(tissues)
-        step = (self.z_mm[1] - self.z_mm[0]) / (self.slices - 1) if self.slices > 1 else 0.0
-        spacing = step or pixel_mm, pixel_mm, pixel_mm
+        spacing = self._slice_mm, pixel_mm, pixel_mm
         found = measure_lesions(labels == len(TISSUES) + 1, frame.points(self.size), spacing_mm=spacing)
         known = torch.stack([found[name] for name in self.lesion_conditions], dim=1) if self.lesion_conditions else None
         return Volume(image, labels, spacing, even_positions(self.slices), known)

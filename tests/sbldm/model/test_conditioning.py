@@ -139,9 +139,8 @@ def test_given_positions_bring_the_conditions_of_the_nearest_training_slice(told
 
 
 def test_given_conditions_replace_those_of_the_row_and_change_the_image(told: LatentDiffusion) -> None:
-    asked, drawn = conditions(told, conditions={"volume": 70.0}), conditions(told)
+    asked = conditions(told, conditions={"volume": 70.0})
     assert asked[:, 0].tolist() == [70.0] * 5
-    torch.testing.assert_close(asked[:, 1], drawn[:, 1], equal_nan=True)
     assert not torch.equal(images(told, conditions={"volume": 70.0}), images(told))
 
 
@@ -210,3 +209,33 @@ def test_statistics_that_do_not_fit_are_refused() -> None:
     for mean, deviation in ((torch.zeros(3), torch.ones(3)), (torch.zeros(2), torch.zeros(2))):
         with pytest.raises(DataError, match="conditions need"):
             Conditioner(rows, mean.double(), deviation.double())
+
+
+def test_numbers_not_asked_for_come_from_training_rows_like_what_is_asked() -> None:
+    """Of 40 rows of which 30 have no lesion, one in twenty is two; 1 mm^3 is nearest to the smallest, not to none."""
+    volume = torch.cat([torch.zeros(30), 100.0 * torch.arange(1, 11)])
+    found = measure_conditions(Conditions(("volume", "area"), torch.stack([volume, volume / 10], 1)), torch.arange(40))
+    assert found.alike({}).tolist() == list(range(40))
+    assert found.alike({"volume": 0.0}).tolist() == list(range(30))
+    assert found.alike({"volume": 1.0}).tolist() == [30, 31]
+    assert found.alike({"volume": 1e6}).tolist() == [38, 39]
+    assert found.alike({"volume": 500.0, "area": 50.0}).tolist() == [33, 34, 35]
+
+
+def test_a_row_whose_number_is_missing_is_like_no_request() -> None:
+    found = measure_conditions(
+        Conditions(("age",), torch.tensor([[math.nan], [1.0], [math.nan], [9.0]])), torch.arange(4)
+    )
+    assert found.alike({"age": 9.0}).tolist() == [3]
+
+
+def test_samples_asked_for_something_keep_their_position_and_take_the_rest_from_rows_like_that(
+    told: LatentDiffusion,
+) -> None:
+    """Rows 6 to 8 are the two in twenty-four nearest to 70, and equals, with their ages."""
+    plain, asked = (
+        next(generate(told, 5, sampler=SAMPLER, seed=0, **more)) for more in ({}, {"conditions": {"volume": 70.0}})
+    )
+    assert torch.equal(plain.positions, asked.positions)
+    assert asked.conditions is not None
+    assert set(asked.conditions[:, 1].nan_to_num(-1.0).tolist()) <= {46.0, -1.0, 48.0}
