@@ -9,7 +9,18 @@ from pydantic import Field, TypeAdapter, ValidationError, field_validator, model
 
 from evaluation import EXTRACTORS
 from sbldm.data import AnySource, PhantomSpec, PrepareSpec, SplitSpec
-from sbldm.diffusion import AnyLoss, AnySampler, AnySchedule, CutMixSpec, Prediction, check_prediction
+from sbldm.diffusion import (
+    AnyLoss,
+    AnySampler,
+    AnySchedule,
+    AnySkip,
+    AnyTrainingLevels,
+    CutMixSpec,
+    NoSkip,
+    Prediction,
+    Uniform,
+    check_prediction,
+)
 from sbldm.diffusion.losses.mse import MeanSquaredError
 from sbldm.diffusion.samplers.ddim import Ddim
 from sbldm.diffusion.schedules.linear import Linear
@@ -22,6 +33,8 @@ from sbldm.spec import Spec, did_you_mean
 from sbldm.training import DeviceName, TrainingSpec
 
 PRIVATE = "private"
+YOUNGER: dict[str, Spec] = {"conditioning": ConditioningSpec(), "skip": NoSkip(), "training_levels": Uniform()}
+"""Sections that came later, as they are unless somebody asks: settings without them are dumped as they ever were."""
 COMPLETE = {"complete": True}
 """Context in which settings are dumped with those that are not in use, so that each can be changed by its path."""
 
@@ -79,6 +92,8 @@ class ExperimentConfig(Spec):
     network: AnyNetwork = UNet()
     schedule: AnySchedule = Linear()
     prediction: Prediction = "x0"
+    skip: AnySkip = NoSkip()
+    training_levels: AnyTrainingLevels = Uniform()
     loss: AnyLoss = MeanSquaredError()
     cutmix: CutMixSpec = CutMixSpec()
     conditioning: ConditioningSpec = ConditioningSpec()
@@ -89,13 +104,16 @@ class ExperimentConfig(Spec):
 
     @model_serializer(mode="wrap")
     def _leave_out_unused(self, dump: Callable[[Any], dict[str, Any]], info: Any) -> dict[str, Any]:
-        """Dump no conditioning that is left as it is, so that older settings keep their digest."""
-        unused = self.conditioning == ConditioningSpec() and not (info.context or {}).get("complete")
-        return {name: value for name, value in dump(self).items() if name != "conditioning" or not unused}
+        """Dump no younger section that is left as it is, so that older settings keep their digest."""
+        younger = {} if (info.context or {}).get("complete") else YOUNGER
+        unused = {name for name, default in younger.items() if getattr(self, name) == default}
+        return {name: value for name, value in dump(self).items() if name not in unused}
 
     @model_validator(mode="after")
     def _parts_agree(self) -> "ExperimentConfig":
-        check_prediction(self.schedule.build(), self.prediction)
+        schedule = self.schedule.build()
+        check_prediction(schedule, self.prediction)
+        self.training_levels.probabilities(schedule)  # refuses a law that misses the schedule
         return self
 
     def public(self) -> dict[str, Any]:

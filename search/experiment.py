@@ -77,7 +77,7 @@ def _chance(
     config: ExperimentConfig, data: PreparedData, trained: Trained, judge: Judge, real: FeatureSet, cache: Cache
 ) -> Generator[Event, None, MetricResult]:
     """Return the distance that a network reaches which has learned nothing."""
-    blank = untrained(config, data, trained.model.codec)
+    blank = untrained(config, data, trained.model)
     noise = yield from _draw(config, blank, trained.untrained_digest, 0, cache)
     return (yield from judge.distance(real, stand_alone(noise.images)))
 

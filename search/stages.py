@@ -146,6 +146,7 @@ def network_stage(
             seed=config.seed,
             conditioner=conditioner,
             conditioning=conditioning,
+            levels=config.training_levels,
         )
         unseen = validation_set(codec, data.validation, conditioner)
         watch = plan_watch(unseen, config.training, task.denoiser.schedule, config.prediction)
@@ -183,17 +184,20 @@ def name_network(
     form = config.network.conditioned_form
     told = [conditioner.digest(), *([form] if form > 1 else [])] if conditioner else []
     withheld = [conditioning.model_dump(mode="json")] if conditioner else []
-    return (
-        digest_of([codec_digest, levels, config.prediction, config.seed, *settings, *told, *withheld]),
-        digest_of(["untrained", codec_digest, levels, config.prediction, settings[0], *told]),
-    )
+    beside = (config.model_dump(mode="json", include={name}) for name in ("skip", "training_levels"))
+    skip, law = ([part] if part else [] for part in beside)  # nothing where they are not in use
+    trained = [codec_digest, levels, config.prediction, config.seed, *settings, *told, *withheld, *skip, *law]
+    blank = ["untrained", codec_digest, levels, config.prediction, settings[0], *told, *skip]
+    return digest_of(trained), digest_of(blank)
 
 
-def untrained(config: ExperimentConfig, data: PreparedData, codec: LatentCodec) -> LatentDiffusion:
-    """Return the model before its network has learned anything."""
+def untrained(config: ExperimentConfig, data: PreparedData, trained: LatentDiffusion) -> LatentDiffusion:
+    """Return the model before its network has learned anything; what a skip has in closed form it keeps."""
     spec = model_spec(config, data)
     network = spec.build_network(0).requires_grad_(False)
-    return LatentDiffusion(spec, codec, network, data.train.positions, measure_training(data))
+    for name, closed in trained.network.named_buffers():
+        network.get_buffer(name).copy_(closed)
+    return LatentDiffusion(spec, trained.codec, network, data.train.positions, measure_training(data))
 
 
 def model_spec(config: ExperimentConfig, data: PreparedData) -> ModelSpec:
@@ -205,6 +209,7 @@ def model_spec(config: ExperimentConfig, data: PreparedData) -> ModelSpec:
         network=config.network,
         schedule=config.schedule,
         prediction=config.prediction,
+        skip=config.skip,
         conditions=data.train.condition_names,
     )
 

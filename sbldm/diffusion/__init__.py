@@ -26,19 +26,26 @@ from sbldm.diffusion.samplers import (
 )
 from sbldm.diffusion.schedules import SCHEDULES, AnySchedule, Schedule, ScheduleSpec
 from sbldm.diffusion.seams import SeamReport, seam_energy, seam_report
+from sbldm.diffusion.skips import SKIPS, AnySkip, NoSkip, SkipSpec
+from sbldm.diffusion.training_levels import TRAINING_LEVELS, AnyTrainingLevels, TrainingLevelsSpec, Uniform
 
 __all__ = [
     "LOSSES",
     "SAMPLERS",
     "SCHEDULES",
+    "SKIPS",
+    "TRAINING_LEVELS",
     "AnyLoss",
     "AnySampler",
     "AnySchedule",
+    "AnySkip",
+    "AnyTrainingLevels",
     "CutMixSpec",
     "Denoiser",
     "Estimate",
     "LossSpec",
     "Mixed",
+    "NoSkip",
     "NoisePredictor",
     "Prediction",
     "Replay",
@@ -47,8 +54,11 @@ __all__ = [
     "Schedule",
     "ScheduleSpec",
     "SeamReport",
+    "SkipSpec",
     "Stopping",
+    "TrainingLevelsSpec",
     "Trajectory",
+    "Uniform",
     "check_prediction",
     "cutmix",
     "diffuse",

@@ -8,7 +8,7 @@ from jaxtyping import Float
 from pydantic import Field, model_serializer, model_validator
 from torch import Tensor, nn
 
-from sbldm.diffusion import AnySchedule, Prediction, check_prediction
+from sbldm.diffusion import AnySchedule, AnySkip, NoSkip, Prediction, check_prediction
 from sbldm.nn import AnyAutoencoder, AnyNetwork, Autoencoder, borrowed_generator
 from sbldm.spec import Spec
 
@@ -30,11 +30,14 @@ class ModelSpec(Spec):
     prediction: Prediction = "v"
     conditions: tuple[str, ...] = ()
     """Names of the numbers that follow the ``CUES``: each as a standardized value and a flag that it is known."""
+    skip: AnySkip = NoSkip()
+    """What is predicted in closed form, so that the network adds the rest."""
 
     @model_serializer(mode="wrap")
     def _leave_out_unused(self, dump: Callable[[Any], dict[str, Any]]) -> dict[str, Any]:
-        """Dump no empty conditions, so that models without them keep their digest and their format."""
-        return {name: value for name, value in dump(self).items() if value or name != "conditions"}
+        """Dump neither empty conditions nor an absent skip, so that older models keep their digest and format."""
+        unused = {name for name, default in (("conditions", ()), ("skip", NoSkip())) if getattr(self, name) == default}
+        return {name: value for name, value in dump(self).items() if name not in unused}
 
     @model_validator(mode="after")
     def _parts_agree(self) -> "ModelSpec":
@@ -71,7 +74,12 @@ class ModelSpec(Spec):
     def build_network(self, seed: int) -> nn.Module:
         """Return the network with its first weights."""
         with borrowed_generator(seed, "network"):
-            return self.network.build(self.autoencoder.latent_channels, self.cues)
+            return self.skip.wrap(
+                lambda channels: self.network.build(channels, self.cues),
+                self.latent_shape,
+                schedule=self.schedule.build(),
+                prediction=self.prediction,
+            )
 
 
 def forget_conditions(cues: Float[Tensor, "b k"]) -> Float[Tensor, "b k"]:

@@ -69,18 +69,21 @@ def autoencoder_cost(spec: ModelSpec, training: TrainingSpec, device: torch.devi
 
 
 def network_cost(spec: ModelSpec, training: TrainingSpec, device: torch.device) -> StageCost:
-    """Return what training the network takes; the autoencoder is not there, since latents are cached."""
-    cues = spec.cues
+    """Return what training the network takes; the autoencoder is not there, since latents are cached.
+
+    A skip's few matrix products are left out.
+    """
+    cues, channels = spec.cues, spec.skip.channels(spec.autoencoder.latent_channels)
 
     def loss(module: nn.Module) -> Tensor:
-        noisy = torch.empty(training.batch, *spec.latent_shape)
+        noisy = torch.empty(training.batch, channels, spec.latent_size, spec.latent_size)
         t = torch.ones(training.batch, dtype=torch.long)
         predicted = module(noisy, t, torch.empty(training.batch, cues))
         error: Tensor = predicted.float() - noisy
         return error.square().mean()
 
     def build() -> nn.Module:
-        return spec.network.build(spec.autoencoder.latent_channels, cues)
+        return spec.network.build(channels, cues)
 
     found = rehearse(build, loss, training=training, device=device)
     return _cost("diffusion", "training", found, training)

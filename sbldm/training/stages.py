@@ -7,7 +7,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from sbldm.data.slices import SliceSet
-from sbldm.diffusion import CutMixSpec, Denoiser, LossSpec, Mixed, cutmix, diffuse
+from sbldm.diffusion import CutMixSpec, Denoiser, LossSpec, Mixed, TrainingLevelsSpec, Uniform, cutmix, diffuse
 from sbldm.model import Conditioner, ConditioningSpec, ModelSpec, forget_conditions
 from sbldm.nn.autoencoders import autoencoder_loss, class_weights, pack
 from sbldm.seeding import generator
@@ -15,6 +15,7 @@ from sbldm.spec import digest_of
 from sbldm.training.task import Task, batch_indices
 
 EVERY_TENTH = ConditioningSpec()
+ALL_ALIKE = Uniform()
 
 
 class AutoencoderTask(Task):
@@ -56,6 +57,7 @@ class DiffusionTask(Task):
         seed: of the network's first weights.
         conditioner: conditions of each latent, where the model has any.
         conditioning: how often they are withheld.
+        levels: how often each noise level is seen.
     """
 
     stage = "diffusion"
@@ -71,12 +73,16 @@ class DiffusionTask(Task):
         seed: int,
         conditioner: Conditioner | None = None,
         conditioning: ConditioningSpec = EVERY_TENTH,
+        levels: TrainingLevelsSpec = ALL_ALIKE,
     ) -> None:
         told = [conditioner.digest(), conditioning.model_dump(mode="json")] if conditioner else []
         settings = [spec.model_dump(mode="json"), loss.model_dump(mode="json"), cutmix.model_dump(mode="json")]
-        super().__init__(spec.build_network(seed), digest_of([*settings, _digest(latents), _digest(positions), *told]))
+        told += [levels.model_dump(mode="json")] * (levels != ALL_ALIKE)
+        network = spec.build_network(seed)
+        spec.skip.fit(network, latents, positions)
+        super().__init__(network, digest_of([*settings, _digest(latents), _digest(positions), *told]))
         self.latents, self.positions, self.cutmix, self.criterion = latents, positions, cutmix, loss
-        self.conditioner, self.conditioning = conditioner, conditioning
+        self.conditioner, self.conditioning, self.levels = conditioner, conditioning, levels
         self.denoiser = Denoiser(self.module, spec.schedule.build(), spec.prediction)
 
     def loss(self, step: int, *, batch: int, seed: int, device: torch.device) -> Float[Tensor, ""]:
@@ -85,7 +91,7 @@ class DiffusionTask(Task):
         draws = generator(seed, self.stage, "step", step)
         mixed = cutmix(self.latents[rows], self.positions[rows], self.cutmix, draws)
         schedule = self.denoiser.schedule
-        t = torch.randint(1, schedule.timesteps + 1, (batch,), generator=draws).to(device)
+        t = self.levels.draw(batch, schedule, draws).to(device)
         noise = torch.randn(mixed.latents.shape, generator=draws).to(device)
         cues = stack_cues(mixed.positions, mixed.flags)
         if self.conditioner:

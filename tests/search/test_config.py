@@ -161,7 +161,13 @@ def test_true_is_not_a_number() -> None:
 
 @pytest.mark.parametrize(
     "path, value",
-    [("training.accumulate", 2), ("conditioning.dropout", 0.3), ("data.lesion_conditions", ("volume",))],
+    [
+        ("training.accumulate", 2),
+        ("conditioning.dropout", 0.3),
+        ("data.lesion_conditions", ("volume",)),
+        ("skip.kind", "gaussian"),
+        ("training_levels.kind", "log-normal"),
+    ],
 )
 def test_a_setting_that_is_not_in_use_can_be_set_and_leaves_no_trace_otherwise(path: str, value: object) -> None:
     plain = ExperimentConfig()
@@ -171,3 +177,9 @@ def test_a_setting_that_is_not_in_use_can_be_set_and_leaves_no_trace_otherwise(p
     assert getattr(getattr(changed, section), name) == value
     assert name not in base.public().get(section, {})
     assert override(base, {}).digest() == base.digest() != changed.digest()
+
+
+def test_a_law_of_levels_that_misses_the_schedule_is_refused_before_anything_is_trained() -> None:
+    law = {"kind": "log-normal", "center": 15, "spread": 0.5}
+    with pytest.raises(ConfigError, match="training_levels must lie where the schedule has levels"):
+        override(DEFAULT, {"training_levels": law})

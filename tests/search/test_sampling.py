@@ -103,8 +103,7 @@ def test_a_plain_model_writes_the_arrays_it_always_wrote(
 
 def test_an_untrained_model_is_told_conditions_too(config: ExperimentConfig, cache: Cache, follow: Follow) -> None:
     data = follow(data_stage(config, cache))[1].data
-    codec, _ = follow(codec_stage(config, data, cache))[1]
-    model = untrained(config, data, codec)
+    model = untrained(config, data, train(config, cache, follow).model)
     assert model.spec.conditions == ("volume", "area")
     assert model.conditioner is not None
 

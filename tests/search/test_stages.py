@@ -13,7 +13,7 @@ from sbldm.spec import digest_of
 from sbldm.training.stages import EVERY_TENTH
 from search.cache import Cache
 from search.config import ExperimentConfig, override
-from search.stages import codec_stage, data_stage, name_network, network_stage
+from search.stages import codec_stage, data_stage, name_network, network_stage, untrained
 
 Follow = Callable[..., tuple[list[Any], Any]]
 
@@ -41,6 +41,9 @@ def data(tiny: ExperimentConfig, cache: Cache, follow: Follow) -> PreparedData:
         ({"training.learning_rate": 2e-3}, False),
         ({"loss": {"kind": "mse", "snr_clip": 5.0}}, False),
         ({"seed": 9}, False),
+        ({"skip": {"kind": "none"}, "training_levels": {"kind": "uniform"}}, True),
+        ({"skip": {"kind": "gaussian"}}, False),
+        ({"training_levels": {"kind": "log-normal"}}, False),
     ],
 )
 def test_a_training_is_shared_by_all_settings_that_make_the_same_weights(
@@ -95,3 +98,17 @@ def test_networks_whose_form_never_changed_keep_their_digests(
 def test_a_form_is_no_setting() -> None:
     for spec in (UNet(), Plain()):
         assert "conditioned_form" not in spec.model_dump()
+
+
+def test_before_training_a_skip_knows_mean_and_covariance_and_the_network_nothing(
+    tiny: ExperimentConfig, data: PreparedData, cache: Cache, follow: Follow
+) -> None:
+    config = override(tiny, {"skip": {"kind": "gaussian", "degree": 1, "rank": 4}})
+    codec, digest = follow(codec_stage(config, data, cache))[1]
+    trained = follow(network_stage(config, data, codec, digest, cache))[1]
+    blank = untrained(config, data, trained.model).network
+    learned = dict(trained.model.network.named_parameters())
+    assert blank.get_buffer("mean").abs().sum() > 0
+    assert all(closed.equal(trained.model.network.get_buffer(name)) for name, closed in blank.named_buffers())
+    assert not all(weight.equal(learned[name]) for name, weight in blank.named_parameters())
+    assert trained.untrained_digest != follow(network_stage(tiny, data, codec, digest, cache))[1].untrained_digest

@@ -43,3 +43,13 @@ def test_first_weights_depend_on_the_seed_alone(make_spec: Callable[..., ModelSp
     assert torch.equal(weights(3), weights(3))
     assert not torch.equal(weights(3), weights(4))
     assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_a_model_without_a_skip_is_described_as_before_there_were_any(make_spec: Callable[..., ModelSpec]) -> None:
+    assert (
+        make_spec(skip={"kind": "none"}).digest()
+        == make_spec().digest()
+        != make_spec(skip={"kind": "gaussian"}).digest()
+    )
+    assert "skip" not in make_spec().model_dump()
+    assert make_spec(skip={"kind": "gaussian"}).model_dump()["skip"]["degree"] == 4

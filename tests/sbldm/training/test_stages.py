@@ -5,6 +5,7 @@ import torch
 
 from sbldm.data.slices import SliceSet
 from sbldm.diffusion import LOSSES, CutMixSpec, NoisePredictor
+from sbldm.diffusion.training_levels import LogNormal
 from sbldm.latent import encode_latents, measure_codec
 from sbldm.model import ModelSpec
 from sbldm.nn.autoencoders import pack, reconstruction_loss
@@ -117,3 +118,32 @@ def test_both_stages_join_into_latents_of_unit_spread(
         pass
     codec = measure_codec(task.averaged, disks, "half")  # type: ignore[arg-type]
     assert float(encode_latents(codec, disks).std()) == pytest.approx(1, abs=0.02)
+
+
+def test_training_draws_its_levels_by_the_law(
+    make_diffusion: Callable[..., DiffusionTask], make_spec: Callable[..., ModelSpec]
+) -> None:
+    """Levels of log-SNR 4 and more are rare among uniform draws of this schedule, and all that a narrow law makes."""
+    plain = make_diffusion(mixed=0.0)
+    law = LogNormal(center=6.0, spread=0.5, uniform_share=0)
+
+    def levels(task: DiffusionTask) -> torch.Tensor:
+        seen: list[torch.Tensor] = []
+        task.module.register_forward_pre_hook(lambda module, arguments: seen.append(arguments[1]))
+        task.loss(1, batch=32, seed=0, device=CPU)
+        return task.denoiser.schedule.log_snr[seen[0]]
+
+    spec, mse = make_spec(), LOSSES.parse({"kind": "mse"})
+    arguments = (spec, plain.latents, plain.positions)
+    narrow = DiffusionTask(*arguments, loss=mse, cutmix=CutMixSpec(), seed=0, levels=law)
+    usual = DiffusionTask(*arguments, loss=mse, cutmix=CutMixSpec(), seed=0)
+    assert float(levels(narrow).min()) > 4
+    assert float((levels(usual) > 4).float().mean()) < 0.5
+    assert narrow.digest != usual.digest
+
+
+def test_a_skip_is_fitted_to_the_latents_before_training(make_diffusion: Callable[..., DiffusionTask]) -> None:
+    task = make_diffusion(skip={"kind": "gaussian", "degree": 0})
+    mean = task.module.get_buffer("mean").reshape(task.latents.shape[1:])
+    torch.testing.assert_close(mean, task.latents.double().mean(0).float())
+    assert task.averaged.get_buffer("mean").equal(task.module.get_buffer("mean"))
