@@ -309,8 +309,15 @@ def search(
     config: Config = None,
     source: Data = None,
     changes: Set = None,
-    seeds: Annotated[int, typer.Option(min=1, help="Each setting is run with so many seeds.")] = 2,
-    trials: Annotated[int | None, typer.Option(min=1, help="Stop after so many trials.")] = None,
+    seeds: Annotated[
+        int | None, typer.Option(min=1, help="Each setting is run with so many seeds; 2 in a grid, 1 in a search.")
+    ] = None,
+    trials: Annotated[
+        int | None, typer.Option(min=1, help="Of a grid: stop after so many. Of a search: draws in all.")
+    ] = None,
+    timeout: Annotated[
+        str | None, typer.Option(metavar="2h30m", help="Then commit and leave; the same command goes on.")
+    ] = None,
     name: Annotated[str | None, typer.Option(help="Name of this instance of the study.")] = None,
     workers: Annotated[
         int, typer.Option(min=1, help="Processes of this machine: a GPU each, or a share of the threads.")
@@ -322,24 +329,29 @@ def search(
     home: Home = HOME,
     tracking_uri: Uri = None,
 ) -> None:
-    """Run or resume a study: every setting with every seed, each a tracked run; then print its table."""
-    from search.studies import find_study
+    """Run or resume a study: a grid of settings or a search over ranges, each trial tracked; then print its table."""
+    from search.open_study import OpenStudy, shorten
+    from search.studies import find_question
 
-    asked = find_study(study)  # before the libraries that take seconds
-    from search.ablation import log_table, tabulate
+    asked = find_question(study)  # before the libraries that take seconds
     from search.compose import compose
+    from search.conclude import conclude
     from search.inspect import find_format
+    from search.part import parse_duration
     from search.progress import follow
-    from search.runner import plan, run_study
+    from search.runner import check_name, check_study, describe_plan, run_study
     from search.storage import check_storage
 
+    name, seconds = check_name(name or asked.name), None if timeout is None else parse_duration(timeout)
+    asked = shorten(asked, trials) if isinstance(asked, OpenStudy) else asked
     settings = compose(preset, config, source, changes)
+    seeds = seeds or (1 if isinstance(asked, OpenStudy) else 2)
+    check_study(asked, settings, range(seeds))
     if dry_run:
-        for trial in plan(asked, settings, range(seeds)):
-            typer.echo(f"{trial.label}\t{trial.config.digest()}")
+        typer.echo("\n".join(describe_plan(asked, settings, range(seeds))))
         return
     check_storage(storage)
-    store, name = _open(home, tracking_uri, must_exist=False), name or asked.name
+    store = _open(home, tracking_uri, must_exist=False)
     follow(
         run_study(
             asked,
@@ -351,13 +363,15 @@ def search(
             trials=trials,
             workers=workers,
             storage=storage,
+            timeout=seconds,
         )
     )
-    ablation = tabulate(asked, name, store)
-    typer.echo(find_format("md")(ablation.table()), nl=False)
-    typer.echo("\ntables, and pictures of the best trial:", err=True)
-    for path in log_table(ablation, home, store):
-        typer.echo(f"  {path}", err=True)
+    found = conclude(asked, name, home, store)
+    if found:
+        typer.echo(find_format("md")(found.table), nl=False)
+        typer.echo("\ntables and pictures:", err=True)
+        for path in found.paths:
+            typer.echo(f"  {path}", err=True)
     typer.echo(f"to compare the runs in MLflow: sbldm ui, then open {store.link(name)}", err=True)
 
 

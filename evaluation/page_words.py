@@ -12,6 +12,7 @@ STILL_FALLING = 0.05
 UNLIKE = 1.1  # ratio of two numbers of images beyond which their biases are not comparable
 GROUPS = {
     "eval": "Generated against real images",
+    "selection": "Generated against validation patients, by which a search chooses",
     "floor": "Noise floor: real patients against other real patients",
     "reconstruction": "Reconstructions: what the autoencoder alone loses",
     "untrained": "The same network before it learned anything",

@@ -9,7 +9,7 @@ from sbldm.errors import RunError
 from sbldm.files import atomic_write
 from search.ablation_table import NOT_DISTINGUISHABLE, YARDSTICKS, AblationTable, Row
 from search.budget import add_spent, average_costs, count_spent
-from search.front import front_table, recall_tried
+from search.front import front_table, recall_pruned, recall_tried
 from search.inspect import FORMATS
 from search.open_study import OpenStudy
 from search.reference import read_reference
@@ -82,7 +82,7 @@ def study_table(name: str, store: MlflowStore) -> Table:
     """Return the table of a study of this name, a grid or a search, from nothing but the tracker."""
     study = recall_study(name, store)
     if isinstance(study, OpenStudy):
-        return front_table(recall_tried(study, name, store), study, name)
+        return front_table(recall_tried(study, name, store), study, name, recall_pruned(name, store))
     return tabulate(study, name, store).table()
 
 

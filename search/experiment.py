@@ -15,6 +15,7 @@ from search.measure import Judge, to_images
 from search.provenance import environment
 from search.report import report_stage
 from search.sampling import Samples, sample_stage
+from search.selection import measure_selection
 from search.stages import Prepared, Trained, codec_stage, data_stage, network_stage, untrained
 from search.yardsticks import draw_pictures, rebuild
 
@@ -44,10 +45,11 @@ def evaluate_model(
     rebuilt = yield from rebuild(config, data, trained, judge, cache)
     chance = yield from _chance(config, data, trained, judge, real, cache)
     beside = yield from measure_companions(config, data, trained, samples, judge, cache)
+    chosen_by = yield from measure_selection(data, samples, judge)
     named = {f"eval/{result.name}": result for result in measured}
     pictures = yield from draw_pictures(config, data, samples, trained, cache)
     result = ExperimentResult(
-        results=named | rebuilt | {f"untrained/{chance.name}": chance} | beside.results,
+        results=named | rebuilt | {f"untrained/{chance.name}": chance} | beside.results | chosen_by,
         numbers=_numbers(config, trained, samples) | beside.numbers,
         digests={
             "data": data.digest,

@@ -2,16 +2,21 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import fmean
+from typing import Literal
 
 from evaluation import Table, format_interval
 from evaluation.types import MetricResult
 from sbldm.errors import RunError
-from search.open_study import OpenStudy
+from search.open_study import OpenStudy, find_number
 from search.space import label_draw
-from search.tracking import MlflowStore
+from search.tracking import MlflowStore, RunRecord, Tags
 
 DRAW = "draw.json"
+DRAWN, OUTCOME, REASON = "sbldm.draw", "sbldm.outcome", "sbldm.reason"
+TESTED = "eval/fd"
 NOTHING = "—"
+Outcome = Literal["complete", "pruned"]
 
 
 @dataclass(frozen=True)
@@ -23,6 +28,7 @@ class Tried:
         values: of the objectives, in the order of the study.
         constraints: kept where none is above 0.
         results: the objectives that have an interval, of one seed.
+        tested: Frechet distance to the test patients, by which nothing is chosen.
     """
 
     label: str
@@ -30,6 +36,7 @@ class Tried:
     values: tuple[float, ...]
     constraints: tuple[float, ...]
     results: dict[str, MetricResult]
+    tested: float | None = None
 
     @property
     def is_feasible(self) -> bool:
@@ -53,48 +60,57 @@ def find_front(tried: Sequence[Tried], study: OpenStudy) -> tuple[Tried, ...]:
     return tuple(sorted(front, key=lambda each: costs[id(each)]))
 
 
+def mark_draw(store: MlflowStore, run_ids: Sequence[str], outcome: Outcome, reason: str = "") -> None:
+    """Say on all runs of a draw how it ended, so that an unfinished draw is not taken for a whole one."""
+    for run_id in run_ids:
+        store.keep(run_id, Tags({OUTCOME: outcome, **({REASON: reason} if reason else {})}))
+
+
 def recall_tried(study: OpenStudy, name: str, store: MlflowStore) -> tuple[Tried, ...]:
-    """Return every finished draw of a search.
+    """Return every complete draw of a search, in the order they were drawn.
 
     Raises:
-        RunError: none has finished.
+        RunError: none is complete.
     """
-    runs = [run for run in store.runs(study=name, kind="trial") if run.status == "FINISHED"]
-    if not runs:
+    draws: dict[str, list[RunRecord]] = {}
+    for run in store.runs(study=name, kind="trial"):
+        if run.tags.get(OUTCOME) == "complete":
+            draws.setdefault(run.tags[DRAWN], []).append(run)
+    if not draws:
         raise RunError(f"study {name!r} has no finished trial; run `sbldm search --study {study.name}` first")
-    found = []
-    for run in runs:
-        drawn = store.document(run.run_id, DRAW)
-        measured = store.results(run.run_id)
-        results = {name: each for name in study.objectives for key, each in measured.items() if _names(name, key)}
-        found.append(
-            Tried(
-                label=label_draw(drawn["changes"]),
-                params=drawn["params"],
-                values=tuple(map(float, drawn["values"])),
-                constraints=tuple(map(float, drawn["constraints"])),
-                results=results if int(drawn["seeds"]) == 1 else {},
-            )
-        )
-    return tuple(found)
+    return tuple(_recall(study, draws[key], store) for key in sorted(draws, key=_order))
 
 
-def front_table(tried: Sequence[Tried], study: OpenStudy, name: str) -> Table:
-    """Return all draws: the front first, then what others beat, then what breaks a constraint."""
+def recall_pruned(name: str, store: MlflowStore) -> tuple[tuple[str, str], ...]:
+    """Return the label of each draw that was found hopeless, and why."""
+    found = {
+        run.tags[DRAWN]: (run.tags["sbldm.cell"], run.tags.get(REASON, ""))
+        for run in store.runs(study=name, kind="trial")
+        if run.tags.get(OUTCOME) == "pruned"
+    }
+    return tuple(found[key] for key in sorted(found, key=_order))
+
+
+def front_table(tried: Sequence[Tried], study: OpenStudy, name: str, pruned: Sequence[tuple[str, str]] = ()) -> Table:
+    """Return all draws: first the front, then what others beat, what breaks a constraint, what was stopped early."""
     front = find_front(tried, study)
     rest = [each for each in tried if each not in front]
     ordered = [*front, *sorted(rest, key=lambda each: (not each.is_feasible, each.values))]
     goals = [f"{path} {'↓' if goal == 'minimize' else '↑'}" for path, goal in study.objectives.items()]
     rows = tuple((each.label, *_values(each, study), _place(each, front)) for each in ordered)
+    gap = (NOTHING,) * (len(goals) + 1 + len(study.constraints))
+    rows += tuple((label, *gap, f"stopped early: {reason}") for label, reason in pruned)
     broken = sum(not each.is_feasible for each in tried)
     return Table(
         title=f"Study {name}: {study.question}",
-        header=("setting", *goals, *study.constraints, "place"),
+        header=("setting", *goals, f"{TESTED} (not chosen by)", *study.constraints, "place"),
         rows=rows,
         caption=(
-            f"{len(tried)} draws by {study.sampler}; {len(front)} on the front, {broken} break a constraint (above 0)."
-            " The front is picked by the numbers it shows, which are therefore too good: run its settings anew with"
-            " other seeds before any claim. An interval is of one setting alone, without the choice among many."
+            f"{len(tried)} draws by {study.sampler}; {len(front)} on the front, {broken} break a constraint (above 0)"
+            f"{f', {len(pruned)} stopped early' if pruned else ''}."
+            " The front is picked by its objectives, which are therefore too good; test patients had no part in the"
+            " choice, but the samples are the same: run its settings anew with other seeds before any claim."
+            " An interval is of one setting alone, without the choice among many."
         ),
     )
 
@@ -104,7 +120,30 @@ def _values(each: Tried, study: OpenStudy) -> tuple[str, ...]:
         format_interval(each.results[path]) if path in each.results else f"{value:.4g}"
         for path, value in zip(study.objectives, each.values, strict=True)
     ]
-    return (*shown, *(f"{value:+.2g}" for value in each.constraints))
+    tested = NOTHING if each.tested is None else f"{each.tested:.4g}"
+    return (*shown, tested, *(f"{value:+.2g}" for value in each.constraints))
+
+
+def _recall(study: OpenStudy, runs: Sequence[RunRecord], store: MlflowStore) -> Tried:
+    drawn, measured = store.document(runs[0].run_id, DRAW), [store.results(run.run_id) for run in runs]
+    numbers = [
+        {key: each.point for key, each in results.items()} | run.metrics
+        for run, results in zip(runs, measured, strict=True)
+    ]
+    tested = [find_number(TESTED, each) for each in numbers if any(_names(TESTED, key) for key in each)]
+    intervals = {name: each for name in study.objectives for key, each in measured[0].items() if _names(name, key)}
+    return Tried(
+        label=label_draw(drawn["changes"]),
+        params=drawn["params"],
+        values=tuple(fmean(find_number(name, each) for each in numbers) for name in study.objectives),
+        constraints=tuple(max(find_number(name, each) for each in numbers) for name in study.constraints),
+        results=intervals if len(runs) == 1 else {},
+        tested=fmean(tested) if tested else None,
+    )
+
+
+def _order(key: str) -> int:
+    return int(key.rpartition("-")[2])
 
 
 def _place(each: Tried, front: Sequence[Tried]) -> str:

@@ -22,9 +22,12 @@ from sbldm.data import SliceSet, contact_sheet
 from sbldm.errors import ConfigError
 from sbldm.files import atomic_write
 from search.events import ExperimentResult
+from search.open_study import OpenStudy
 from search.outside import OutsideResult
 from search.sampling import Samples
-from search.studies import STUDIES
+from search.space import write_range
+from search.studies import OPEN_STUDIES, STUDIES
+from search.study import Study, label_part
 from search.tracking import RunRecord
 
 FORMATS: dict[str, Callable[[Table], str]] = {"md": to_markdown, "latex": to_latex, "csv": to_csv, "html": to_html}
@@ -103,18 +106,40 @@ def _to_json(results: Mapping[str, MetricResult]) -> dict[str, Any]:
 
 
 def describe_studies(*, as_json: bool) -> str:
-    """Return every study with its question and settings."""
+    """Return every study with its question and its settings or ranges."""
     if as_json:
-        cells = {name: [cell.label for cell in study.cells()] for name, study in STUDIES.items()}
-        return json.dumps({name: {"question": STUDIES[name].question, "cells": cells[name]} for name in STUDIES})
+        grids = {
+            name: {"question": study.question, "cells": [cell.label for cell in study.cells()]}
+            for name, study in STUDIES.items()
+        }
+        searches = {
+            name: {"question": study.question, "ranges": study.to_json()["ranges"]}
+            for name, study in OPEN_STUDIES.items()
+        }
+        return json.dumps(grids | searches)
     lines = []
-    for name, study in STUDIES.items():
-        lines.append(f"{name}: {study.question}")
+    for study in STUDIES.values():
         labels = [cell.label for cell in study.cells()]
         more = f", and {len(labels) - MOST_NAMED} more" if len(labels) > MOST_NAMED else ""
-        lines.append(f"    {len(labels)} settings: {', '.join(labels[:MOST_NAMED])}{more}")
-        lines.append(f"    {study.run_time} at the quick preset on two CPU cores")
+        lines += _study_lines(study, f"{len(labels)} settings: {', '.join(labels[:MOST_NAMED])}{more}")
+    for searched in OPEN_STUDIES.values():
+        drawn = f"{searched.trials} draws by {searched.sampler} from {', '.join(describe_ranges(searched))}"
+        lines += _study_lines(searched, drawn)
     return "\n".join(lines)
+
+
+def describe_ranges(study: OpenStudy) -> list[str]:
+    """Return each range in words, such as ``schedule.gamma in log [0.5, 2]``."""
+    written = {path: next(iter(write_range(each).items())) for path, each in study.ranges.items()}
+    return [f"{path} in {kind} [{', '.join(map(label_part, values))}]" for path, (kind, values) in written.items()]
+
+
+def _study_lines(study: Study | OpenStudy, settings: str) -> list[str]:
+    return [
+        f"{study.name}: {study.question}",
+        f"    {settings}",
+        f"    {study.run_time} at the quick preset on two CPU cores",
+    ]
 
 
 def describe_runs(runs: Sequence[RunRecord], *, as_json: bool) -> str:

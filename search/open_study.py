@@ -1,11 +1,12 @@
 """A search: one question asked over ranges, where earlier trials decide what is tried next."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from statistics import fmean
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from sbldm.errors import ConfigError, RunError
+from sbldm.errors import ConfigError, DivergedError, RunError
 from sbldm.spec import did_you_mean, digest_of
 from search.space import Range, parse_range, write_range
 
@@ -19,6 +20,7 @@ Goal = Literal["minimize", "maximize"]
 SAMPLERS: tuple[SamplerName, ...] = get_args(SamplerName)
 GOALS: tuple[Goal, ...] = get_args(Goal)
 COPIES = "constraint/copies_pixel"
+FAIR = ("selection/", "cost/")
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,8 @@ class OpenStudy:
         base: changes that all trials share.
         trials: draws in all.
         sampler: what draws: tpe, nsga2 or gp.
-        objectives: tracked numbers and what to do with them; a name may leave out its extractor, as eval/fd does.
+        objectives: tracked numbers and what to do with them; a name may leave out its extractor, as selection/fd does.
+            None may be of the test patients, whose numbers would then be too good, or a loss.
         constraints: tracked numbers that must not be above 0; a trial above breaks them, however good.
     """
 
@@ -44,7 +47,7 @@ class OpenStudy:
     base: Mapping[str, Any] = field(default_factory=dict)
     trials: int = 30
     sampler: SamplerName = "tpe"
-    objectives: Mapping[str, Goal] = field(default_factory=lambda: {"eval/fd": "minimize"})
+    objectives: Mapping[str, Goal] = field(default_factory=lambda: {"selection/fd": "minimize"})
     constraints: tuple[str, ...] = (COPIES,)
 
     def __post_init__(self) -> None:
@@ -54,8 +57,13 @@ class OpenStudy:
         if not isinstance(self.trials, int) or isinstance(self.trials, bool) or self.trials < 1:
             raise ConfigError(f"trials must be a whole number of at least 1, but got {self.trials!r}")
         _check_word("sampler", self.sampler, SAMPLERS)
-        for goal in self.objectives.values():
+        for name, goal in self.objectives.items():
             _check_word("an objective", goal, GOALS)
+            if not name.startswith(FAIR):
+                raise ConfigError(
+                    f"an objective must begin with one of {', '.join(FAIR)}, for test patients and losses may not"
+                    f" choose, but got {name!r}; the distance to validation patients is selection/fd"
+                )
         if isinstance(self.constraints, str):
             raise ConfigError(f"constraints must be a list of tracked numbers, but got {self.constraints!r}")
         object.__setattr__(self, "constraints", tuple(self.constraints))
@@ -129,12 +137,24 @@ def shorten(study: OpenStudy, trials: int | None) -> OpenStudy:
     return study if trials is None else replace(study, trials=trials)
 
 
-def _number(name: str, result: "ExperimentResult") -> float:
-    points = {key: each.point for key, each in result.results.items()} | result.numbers
+def find_number(name: str, points: Mapping[str, float]) -> float:
+    """Return the number of this name, or else the first whose name it begins.
+
+    Raises:
+        RunError: there is none.
+    """
     found = [key for key in points if key == name or key.startswith(f"{name}_")]
     if not found:
         raise RunError(f"a search needs the number {name!r}, but the run holds none{did_you_mean(name, list(points))}")
     return points[name if name in points else found[0]]
+
+
+def _number(name: str, result: "ExperimentResult") -> float:
+    points = {key: each.point for key, each in result.results.items()} | result.numbers
+    value = find_number(name, points)
+    if not math.isfinite(value):
+        raise DivergedError(f"{name} must be finite for a search to go by it, but it is {value}")
+    return value
 
 
 def _check_word(what: str, word: object, known: tuple[str, ...]) -> None:

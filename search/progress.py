@@ -10,7 +10,7 @@ from typing import TypeVar
 from sbldm.training import StepRecord
 from search.events import Progress, StageFinished, StageStarted
 from search.interrupt import Stopped, listening
-from search.runner import StudyEvent, TrialFinished, TrialStarted
+from search.study_events import StudyEvent, Told, TrialFinished, TrialPruned, TrialStarted
 from search.workers import WorkerSaid
 
 R = TypeVar("R")
@@ -57,6 +57,10 @@ class Narrator:
             )
         if isinstance(event, TrialFinished):
             return Line(f"  {_outcome(event)}", passing=False)
+        if isinstance(event, TrialPruned):
+            return Line(f"  stopped early: {event.reason}", passing=False)
+        if isinstance(event, Told):
+            return Line(event.text, passing=False)
         return Line(event.text, event.passing) if isinstance(event, WorkerSaid) else None
 
     def _advance(self, stage: str, done: int, total: int, extra: str) -> Line:

@@ -14,11 +14,14 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from sbldm.errors import RunError
+from search.open_study import Goal
 from search.storage import open_study
 
 MOST_RETRIES = 3
 STOPPED = "stopped"
 ERROR = "error"
+COUNTED = ("COMPLETE", "PRUNED", "RUNNING", "WAITING")
+Draw = Callable[[optuna.Study], optuna.Trial | None]
 
 
 @dataclass(frozen=True)
@@ -41,10 +44,13 @@ class TrialQueue:
         home: folder of ``optuna.db`` and of the locks.
         name: of the Optuna study; made on first use.
         storage: address of a PostgreSQL database instead, for workers on many machines.
+        goals: minimize or maximize, for each objective; those of a study that is there stay as they are.
     """
 
-    def __init__(self, home: Path, name: str, storage: str | None = None) -> None:
-        self.study, self._locks = open_study(home, name, storage)
+    def __init__(
+        self, home: Path, name: str, storage: str | None = None, goals: Sequence[Goal] = ("minimize",)
+    ) -> None:
+        self.study, self._locks = open_study(home, name, storage, goals)
 
     def check_same(self, facts: Mapping[str, str]) -> None:
         """Remember what decides this study's numbers, or refuse to mix two kinds of them in one study.
@@ -73,28 +79,42 @@ class TrialQueue:
                 if (attributes["key"], attributes["seed"]) not in known:
                     self.study.enqueue_trial({}, user_attrs=dict(attributes))
 
-    def next(self) -> Lease | None:
-        """Take the next waiting trial, or None when all are taken or done."""
+    def next(self, draw: Draw | None = None) -> Lease | None:
+        """Take the next waiting trial, or draw a new one, or return None when all are taken or done.
+
+        Args:
+            draw: asks the study for a trial that nobody has planned, while no other worker does; None for no more.
+        """
         with self.alone():
             self._reconcile()
-            if not self._in_state(TrialState.WAITING):
+            waits = bool(self._in_state(TrialState.WAITING))
+            trial = self.study.ask() if waits else draw(self.study) if draw else None
+            if trial is None:
                 return None
-            trial = self.study.ask()
             free = self._locks.try_trial(trial.number)
             assert free is not None, "the mutex is held, so no other process can have this new trial's lock"
             return Lease(trial, free)
 
-    def complete(self, lease: Lease, value: float) -> bool:
-        """Store a trial's value and free its lock; return False where it is no longer ours to complete.
+    def complete(self, lease: Lease, *values: float, constraints: Mapping[str, float] | None = None) -> bool:
+        """Store a trial's values and free its lock; return False where it is no longer ours to complete.
 
         A worker that the database took for dead, because its connection was cut, ends so; a copy counts instead.
         """
         with self.alone():
             is_ours = self._is_running(lease.trial.number)
             if is_ours:
-                self.study.tell(lease.trial, value)
+                for name, value in (constraints or {}).items():
+                    lease.trial.set_constraint(name, value)
+                self.study.tell(lease.trial, values)
             lease.free()
         return is_ours
+
+    def prune(self, lease: Lease) -> None:
+        """Store that a trial was not worth its end, and free its lock: it counts as tried."""
+        with self.alone():
+            if self._is_running(lease.trial.number):
+                self.study.tell(lease.trial, state=TrialState.PRUNED)
+            lease.free()
 
     def fail(self, lease: Lease, reason: str, *, retry: bool) -> None:
         """Mark a trial as failed; ``retry`` lets a copy take its place when the queue is next asked."""
@@ -105,12 +125,17 @@ class TrialQueue:
             lease.free()
 
     def counts(self) -> dict[str, int]:
-        """Return how many planned trials are complete, running, waiting, or failed for good."""
+        """Return how many planned trials are complete, pruned, running, waiting, or failed for good."""
         failed = [
             trial for trial in self._in_state(TrialState.FAIL) if ERROR in trial.user_attrs or _is_given_up(trial)
         ]
-        states = {name: len(self._in_state(TrialState[name])) for name in ("COMPLETE", "RUNNING", "WAITING")}
+        states = {name: len(self._in_state(TrialState[name])) for name in COUNTED}
         return states | {"FAILED": len(failed)}
+
+    def left(self, drawn: int | None = None) -> int:
+        """Return how many trials nobody has run or runs: of those planned, or of so many to be drawn."""
+        waiting, counts = len(self.waiting()), self.counts()
+        return waiting if drawn is None else max(0, drawn - sum(counts.values()) + waiting)
 
     def given_up(self) -> list[dict[str, Any]]:
         """Return what is known of the trials whose process has died too often to try again."""
@@ -143,7 +168,8 @@ class TrialQueue:
         if _is_given_up(trial):
             return
         kept = {key: value for key, value in trial.user_attrs.items() if key != STOPPED}
-        self.study.enqueue_trial({}, user_attrs=kept | {"retry_of": trial.number, "crashes": _crashes(trial)})
+        drawn = {**trial.system_attrs.get("fixed_params", {}), **trial.params}  # the latter, once it had begun
+        self.study.enqueue_trial(drawn, user_attrs=kept | {"retry_of": trial.number, "crashes": _crashes(trial)})
 
     def _in_state(self, state: TrialState) -> list[FrozenTrial]:
         return self.study.get_trials(deepcopy=False, states=(state,))

@@ -1,23 +1,46 @@
-"""Run or resume a study: every cell with every seed becomes one trial, and every trial one tracked run."""
+"""Run or resume a study: every trial once, whoever runs it and however often it is stopped."""
 
 import re
+import time
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sbldm.errors import ConfigError, DivergedError, ResourceError
+from sbldm.errors import ConfigError, ResourceError
 from sbldm.spec import digest_of
+from search.attempt import Complete, Story, attempt
 from search.cache import Cache
 from search.config import ExperimentConfig, override
-from search.events import Event, ExperimentResult
+from search.draws import ask_for, check_ranges, tell_draw
+from search.events import ExperimentResult
 from search.experiment import run_experiment
+from search.inspect import describe_ranges
+from search.open_study import OpenStudy
+from search.part import Part
 from search.queue import Lease, TrialQueue
 from search.recording import record_run
 from search.study import Cell, Study
-from search.study_run import check_cells, close_parent, facts, find_or_start, open_parent, study_to_json
+from search.study_events import StudyEvent, Told, TrialFinished, TrialPruned, TrialStarted
+from search.study_run import check_cells, close_parent, facts, find_or_start, goals, open_parent, study_to_json
 from search.tracking import MlflowStore
-from search.workers import StillWorking, Task, WorkerSaid, run_workers, share_out
+from search.workers import Task, run_workers, share_out
+
+__all__ = [
+    "Part",
+    "PlannedTrial",
+    "StudyEvent",
+    "TrialFinished",
+    "TrialPruned",
+    "TrialStarted",
+    "check_name",
+    "check_study",
+    "describe_plan",
+    "objective",
+    "plan",
+    "run_study",
+    "work",
+]
 
 
 @dataclass(frozen=True)
@@ -34,43 +57,6 @@ class PlannedTrial:
         return f"{self.cell.label} seed={self.seed}"
 
 
-@dataclass(frozen=True)
-class TrialStarted:
-    """A trial begins, or goes on."""
-
-    label: str
-    number: int
-    planned: int
-    run_id: str
-
-
-@dataclass(frozen=True)
-class TrialFinished:
-    """A trial has its result, or has failed for good: then ``result`` is None and ``reason`` says why."""
-
-    label: str
-    run_id: str
-    result: ExperimentResult | None
-    reason: str = ""
-
-
-StudyEvent = TrialStarted | TrialFinished | WorkerSaid | StillWorking | Event
-
-
-@dataclass(frozen=True, eq=False)
-class Part:
-    """A process' part in a study: what is asked, where its trials wait, and where they are tracked."""
-
-    study: Study
-    base: ExperimentConfig
-    seeds: tuple[int, ...]
-    home: Path
-    name: str
-    queue: TrialQueue
-    store: MlflowStore
-    parent: str
-
-
 def plan(study: Study, base: ExperimentConfig, seeds: Sequence[int]) -> tuple[PlannedTrial, ...]:
     """Return all trials, each with its validated settings; no data are touched."""
     shared = override(base, study.base)
@@ -81,8 +67,19 @@ def plan(study: Study, base: ExperimentConfig, seeds: Sequence[int]) -> tuple[Pl
     )
 
 
+def check_name(name: str) -> str:
+    """Return the name of an instance of a study, which also names a folder.
+
+    Raises:
+        ConfigError: it holds other characters than names may.
+    """
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
+        raise ConfigError(f"name must consist of letters, digits, dot, dash and underscore, but got {name!r}")
+    return name
+
+
 def run_study(
-    study: Study,
+    study: Study | OpenStudy,
     base: ExperimentConfig,
     *,
     seeds: Sequence[int],
@@ -92,53 +89,82 @@ def run_study(
     trials: int | None = None,
     workers: int = 1,
     storage: str | None = None,
+    timeout: float | None = None,
 ) -> Generator[StudyEvent, None, str]:
     """Run what is not done yet, and return the id of the study's own run.
 
     The same seeds give the same results whatever the number of workers; to the bit only where each of them has as many
-    threads, since sums are then taken in the same order.
+    threads, since sums are then taken in the same order. What a search draws depends on who finishes first.
 
     Args:
-        study: the question.
-        base: settings that all cells share.
-        seeds: each cell is run once with each of them.
+        study: the question; a search has ``study.trials`` draws in all.
+        base: settings that all trials share.
+        seeds: each cell is run once with each of them; a draw is one trial of all of them.
         home: folder of the cache and the Optuna database.
         store: where runs are tracked.
         name: of this instance of the study; another base needs another name.
-        trials: stop after so many; the same command goes on later.
+        trials: of a grid: stop after so many; the same command goes on later.
         workers: processes of this machine that work at it; each has its own GPU, or its share of the threads.
         storage: address of a PostgreSQL database for the trials, for workers on many machines.
+        timeout: seconds after which no trial is begun, and running ones are committed; the same command goes on later.
 
     Raises:
         ResourceError: the workers have died too often.
     """
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
-        raise ConfigError(f"name must consist of letters, digits, dot, dash and underscore, but got {name!r}")
+    check_name(name)
     if workers < 1:
         raise ConfigError(f"workers must be at least 1, but got {workers}")
-    planned = plan(study, base, seeds)
-    queue = TrialQueue(home, name, storage)
-    queue.check_same(facts(override(base, study.base)))
-    check_cells(queue, study, name)
+    check_study(study, base, seeds)
+    queue = TrialQueue(home, name, storage, goals(study))
+    queue.check_same(facts(override(base, study.base), study, seeds))
+    if isinstance(study, Study):
+        check_cells(queue, study, name)
     parent = open_parent(queue, study, store, name)
-    queue.enqueue([_attributes(trial) for trial in planned])
-    part = Part(study, base, tuple(seeds), home, name, queue, store, parent)
+    if isinstance(study, Study):
+        queue.enqueue([_attributes(trial) for trial in plan(study, base, seeds)])
+    until = None if timeout is None else time.time() + timeout
+    part = Part(study, base, tuple(seeds), home, name, queue, store, parent, until)
     try:
         yield from work(part, trials) if workers == 1 else _share_work(part, trials, workers, storage)
         yield from _tell_given_up(part)
+        yield from _tell_time(part)
     finally:
-        close_parent(queue, store, parent)
+        close_parent(queue, study, store, parent)
     return parent
 
 
+def check_study(study: Study | OpenStudy, base: ExperimentConfig, seeds: Sequence[int]) -> None:
+    """Refuse settings that no trial could run with, before anything is made.
+
+    Raises:
+        ConfigError: names the setting.
+    """
+    if isinstance(study, OpenStudy):
+        check_ranges(study, base)
+    else:
+        plan(study, base, seeds)
+
+
+def describe_plan(study: Study | OpenStudy, base: ExperimentConfig, seeds: Sequence[int]) -> list[str]:
+    """Return a line for each trial of a grid with the digest of its settings, or what a search draws from."""
+    if isinstance(study, OpenStudy):
+        return [f"{study.trials} draws by {study.sampler}, each with {len(seeds)} seed(s)", *describe_ranges(study)]
+    return [f"{trial.label}\t{trial.config.digest()}" for trial in plan(study, base, seeds)]
+
+
 def work(part: Part, trials: int | None) -> Generator[StudyEvent, None, None]:
-    """Run one waiting trial after the other in this process, until none waits or so many have ended."""
+    """Run one trial after the other in this process, until none is left, so many have ended, or the time is over."""
+    if isinstance(part.study, OpenStudy):
+        ask = ask_for(part.study, part.base.seed)
+        while not part.is_late and (lease := part.queue.next(ask)):
+            yield from part.in_time(attempt(tell_draw(lease, part), lease, part))
+        return
     planned = {(trial.cell.key, trial.seed): trial for trial in plan(part.study, part.base, part.seeds)}
     done = 0
-    while (trials is None or done < trials) and (lease := part.queue.next()):
+    while (trials is None or done < trials) and not part.is_late and (lease := part.queue.next()):
         key = lease.attributes["key"], lease.attributes["seed"]
         trial = planned.get(key) or _recall(part.study, part.base, *key)
-        yield from _run_trial(trial, lease, len(planned), part)
+        yield from part.in_time(attempt(_tell_trial(trial, lease, len(planned), part), lease, part))
         done += 1
 
 
@@ -152,6 +178,7 @@ def _share_work(part: Part, trials: int | None, workers: int, storage: str | Non
         storage=storage,
         tracking_uri=part.store.uri,
         parent=part.parent,
+        until=part.until,
     )
     lost = yield from run_workers(share_out(shared, trials, workers), device=part.base.device)
     waiting = len(part.queue.waiting())
@@ -162,34 +189,16 @@ def _share_work(part: Part, trials: int | None, workers: int, storage: str | Non
         )
 
 
-def _run_trial(trial: PlannedTrial, lease: Lease, planned: int, part: Part) -> Generator[StudyEvent, None, None]:
-    queue, store = part.queue, part.store
+def _tell_trial(trial: PlannedTrial, lease: Lease, planned: int, part: Part) -> Story:
     run_id = str(lease.attributes.get("run", ""))
-    if not store.holds(run_id):
+    if not part.store.holds(run_id):
         run_id = _find_or_start(trial, part)
     lease.trial.set_user_attr("run", run_id)
-    try:
-        counts = queue.counts()
-        yield TrialStarted(trial.label, counts["COMPLETE"] + counts["RUNNING"], planned, run_id)
-        events = run_experiment(trial.config, Cache(part.home / "cache"))
-        result = yield from record_run(trial.config, events, store.tracker(run_id))
-    except (KeyboardInterrupt, GeneratorExit):
-        queue.fail(lease, "stopped by the user", retry=True)
-        store.close_abandoned([run_id])
-        raise
-    except DivergedError as error:
-        queue.fail(lease, f"diverged: {error}", retry=False)
-        yield TrialFinished(trial.label, run_id, None, str(error))
-        return
-    except BaseException as error:
-        queue.fail(lease, type(error).__name__, retry=True)  # a later start may find the cause mended
-        raise
-    if queue.complete(lease, objective(result)):
-        yield TrialFinished(trial.label, run_id, result)
-    else:
-        yield TrialFinished(
-            trial.label, run_id, None, "the study's database was cut off; another worker goes on with it"
-        )
+    counts = part.queue.counts()
+    yield TrialStarted(trial.label, counts["COMPLETE"] + counts["RUNNING"], planned, run_id)
+    events = run_experiment(trial.config, Cache(part.home / "cache"))
+    result = yield from record_run(trial.config, events, part.store.tracker(run_id))
+    return Complete((objective(result),), result)
 
 
 def objective(result: ExperimentResult) -> float:
@@ -211,8 +220,15 @@ def _find_or_start(trial: PlannedTrial, part: Part) -> str:
 def _tell_given_up(part: Part) -> Generator[StudyEvent, None, None]:
     for lost in part.queue.given_up():
         part.store.close_abandoned([lost["run"]] if "run" in lost else [])
-        label = f"{lost['cell']} seed={lost['seed']}"
+        label = f"{lost['cell']} seed={lost.get('seed', part.seeds[0])}"
         yield TrialFinished(label, lost.get("run", ""), None, "its process died too often; it is not tried again")
+
+
+def _tell_time(part: Part) -> Generator[Told, None, None]:
+    """Say that the time was over before the trials were done."""
+    left = part.queue.left(part.study.trials if isinstance(part.study, OpenStudy) else None)
+    if part.is_late and left:
+        yield Told(f"the time is over, and {left} trial(s) are not done; the same command goes on with them")
 
 
 def _recall(study: Study, base: ExperimentConfig, key: str, seed: int) -> PlannedTrial:

@@ -25,7 +25,8 @@ def importances(tried: Sequence[Tried], study: OpenStudy, *, objective: int = 0,
     """Return the share of an objective's variance over the ranges that each setting explains by itself, largest first.
 
     It is functional analysis of variance on a forest of regression trees (Hutter, Hoos & Leyton-Brown 2014, "An
-    Efficient Approach for Assessing Hyperparameter Importance"), scaled to a sum of 1. Optuna's default, which looks at
+    Efficient Approach for Assessing Hyperparameter Importance"), scaled to a sum of 1; of values that are all alike
+    nothing explains anything. Optuna's default, which looks at
     the best trials alone, has ranked a mere seed above a true effect. With few draws a share is a hint.
 
     Args:
@@ -41,6 +42,8 @@ def importances(tried: Sequence[Tried], study: OpenStudy, *, objective: int = 0,
 
     if len(tried) < FEWEST:
         raise ConfigError(f"importances need {FEWEST} draws or more, but got {len(tried)}")
+    if len({each.values[objective] for each in tried}) == 1:
+        return dict.fromkeys(study.ranges, 0.0)
     distributions = {path: _distribution(path, each) for path, each in study.ranges.items()}
     search = optuna.create_study(direction="minimize")
     for each in tried:

@@ -2,7 +2,7 @@
 
 import re
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
@@ -13,6 +13,7 @@ from sqlalchemy import Engine, event
 from sbldm.errors import ConfigError, StorageError
 from search.file_system import file_system, is_network
 from search.locks import holding
+from search.open_study import Goal
 from search.postgres import PostgresLocks
 from search.redaction import explain, redact
 from search.study_locks import FileLocks, StudyLocks
@@ -21,13 +22,16 @@ LOCK_SECONDS = 60
 POSTGRES = re.compile(r"(postgresql|postgres|postgresql\+psycopg)://")
 
 
-def open_study(home: Path, name: str, url: str | None = None) -> tuple[optuna.Study, StudyLocks]:
+def open_study(
+    home: Path, name: str, url: str | None = None, goals: Sequence[Goal] = ("minimize",)
+) -> tuple[optuna.Study, StudyLocks]:
     """Return the trials of a study, made on first use, and the locks that its workers agree by.
 
     Args:
         home: folder of ``optuna.db`` and of the locks, where there is no server.
         name: of the study.
         url: ``postgresql://user@host/database``, for workers on many machines.
+        goals: of a new study, minimize or maximize for each objective.
 
     Raises:
         ConfigError: the address is of another kind.
@@ -37,11 +41,11 @@ def open_study(home: Path, name: str, url: str | None = None) -> tuple[optuna.St
     if url is None:
         refuse_network(home)
         with holding(home / "locks" / "optuna.lock"):  # processes that make one database at once break it
-            return _create(name, lambda: _open_file(home)), FileLocks(home / "locks" / name)
+            return _create(name, goals, lambda: _open_file(home)), FileLocks(home / "locks" / name)
     address = normalize(url)
     first = PostgresLocks(address, "")  # a study's name is not empty
     with first.mutex():
-        study = _create(name, lambda: _open_server(address))
+        study = _create(name, goals, lambda: _open_server(address))
     first.close()
     return study, PostgresLocks(address, name)
 
@@ -81,8 +85,8 @@ def refuse_network(home: Path) -> None:
         )
 
 
-def _create(name: str, connect: Callable[[], optuna.storages.RDBStorage]) -> optuna.Study:
-    return optuna.create_study(storage=connect(), study_name=name, load_if_exists=True, direction="minimize")
+def _create(name: str, goals: Sequence[Goal], connect: Callable[[], optuna.storages.RDBStorage]) -> optuna.Study:
+    return optuna.create_study(storage=connect(), study_name=name, load_if_exists=True, directions=goals)
 
 
 def _open_file(home: Path) -> optuna.storages.RDBStorage:

@@ -97,13 +97,14 @@ def label_cell(changes: Mapping[str, Any]) -> str:
 def label_value(path: str, value: Any) -> str:
     """Return how people call one setting: a section by its parts, or by its kind where it has no others."""
     if not isinstance(value, Mapping):
-        return f"{path}={_short(value)}"
-    return " ".join(f"{key}={_short(part)}" for key, part in value.items() if key != "kind") or str(value["kind"])
+        return f"{path}={label_part(value)}"
+    return " ".join(f"{key}={label_part(part)}" for key, part in value.items() if key != "kind") or str(value["kind"])
 
 
-def _short(value: Any) -> str:
+def label_part(value: Any) -> str:
+    """Return how people write one value."""
     if isinstance(value, list | tuple):
-        return ",".join(_short(part) for part in value)
+        return ",".join(label_part(part) for part in value)
     if isinstance(value, bool):
         return str(value).lower()
     return f"{value:g}" if isinstance(value, float) else str(value)

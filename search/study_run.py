@@ -2,21 +2,36 @@
 
 import json
 import uuid
-from collections.abc import Mapping
-from dataclasses import fields
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sbldm.errors import ConfigError, RunError
+from sbldm.errors import RunError
 from search.config import ExperimentConfig, flatten
+from search.open_study import Goal, OpenStudy
 from search.queue import TrialQueue
 from search.study import Study
-from search.tracking import MlflowStore, Scalar, Tags
+from search.tracking import Document, MlflowStore, Scalar, Tags
+
+DOCUMENT = "study.json"
+DECISIVE = ("ranges", "objectives", "constraints", "sampler")
 
 
-def facts(base: ExperimentConfig) -> dict[str, str]:
-    """Return what must not change under a study; paths are private, so files are known by their digest."""
+def facts(base: ExperimentConfig, study: Study | OpenStudy, seeds: Sequence[int] = ()) -> dict[str, str]:
+    """Return what must not change under a study; paths are private, so files are known by their digest.
+
+    A search learns from its earlier draws, so that its ranges, aims and seeds are among it.
+    """
     files = base.data.fingerprint()
-    return flatten(base.model_copy(update={"seed": 0}).public()) | ({"data.files": files} if files else {})
+    told = flatten(base.model_copy(update={"seed": 0}).public()) | ({"data.files": files} if files else {})
+    if isinstance(study, Study):
+        return told
+    asked = study.to_json()
+    return told | {f"study.{key}": json.dumps(asked[key]) for key in DECISIVE} | {"seeds": json.dumps(list(seeds))}
+
+
+def goals(study: Study | OpenStudy) -> tuple[Goal, ...]:
+    """Return what Optuna is to do with each objective."""
+    return tuple(study.objectives.values()) if isinstance(study, OpenStudy) else ("minimize",)
 
 
 def check_cells(queue: TrialQueue, study: Study, name: str) -> None:
@@ -30,8 +45,8 @@ def check_cells(queue: TrialQueue, study: Study, name: str) -> None:
         )
 
 
-def open_parent(queue: TrialQueue, study: Study, store: MlflowStore, name: str) -> str:
-    """Return the study's own run, made on first use.
+def open_parent(queue: TrialQueue, study: Study | OpenStudy, store: MlflowStore, name: str) -> str:
+    """Return the study's own run, made on first use; it keeps what is asked, so that a table needs no file.
 
     Raises:
         RunError: trials have finished that this store does not hold.
@@ -39,14 +54,17 @@ def open_parent(queue: TrialQueue, study: Study, store: MlflowStore, name: str) 
     with queue.alone():
         known = str(queue.study.user_attrs.get("parent", ""))
         if known and store.holds(known):
+            store.keep(known, Document(DOCUMENT, study_to_json(study)))
             return known
         if queue.counts()["COMPLETE"]:
             raise RunError(
                 f"study {name!r} has finished trials that this tracking store does not hold: name the one it was begun"
                 " with, or give the study another name with --name (what was trained is still in the cache)"
             )
-        tags = {"sbldm.study": name, "sbldm.question": study.question, "sbldm.baseline": study.baseline}
+        tags = {"sbldm.study": name, "sbldm.question": study.question}
+        tags |= {"sbldm.baseline": study.baseline} if isinstance(study, Study) else {"sbldm.sampler": study.sampler}
         parent = find_or_start(queue, store, "study", f"study {name}", kind="study", tags=tags)
+        store.keep(parent, Document(DOCUMENT, study_to_json(study)))
         queue.study.set_user_attr("parent", parent)
         return parent
 
@@ -79,7 +97,7 @@ def find_or_start(
     return found[0].run_id if found else store.start(name, kind=kind, parent=parent, tags={**tags, "sbldm.uid": uid})
 
 
-def close_parent(queue: TrialQueue, store: MlflowStore, parent: str) -> None:
+def close_parent(queue: TrialQueue, study: Study | OpenStudy, store: MlflowStore, parent: str) -> None:
     """Say how the study stands: its counts and best value on the parent run, and the truth on abandoned ones."""
     abandoned = {trial["run"] for trial in queue.waiting() if "run" in trial}
     open_runs = [run.run_id for run in store.runs(kind="trial") if run.status == "RUNNING"] if abandoned else []
@@ -88,29 +106,26 @@ def close_parent(queue: TrialQueue, store: MlflowStore, parent: str) -> None:
     tracker = store.tracker(parent)
     for state, count in counts.items():
         tracker.log(Scalar(f"trials/{state.lower()}", count))
-    if counts["COMPLETE"]:
+    if counts["COMPLETE"] and not isinstance(study, OpenStudy):  # which has a front
         best = queue.study.best_trial
         tracker.log(Scalar("best/fd", float(best.values[0])))
         tracker.log(Tags({"sbldm.best": str(best.user_attrs["cell"])}))
-    tracker.finish("FINISHED" if counts["RUNNING"] + counts["WAITING"] == 0 else "KILLED")
+    left = queue.left(study.trials if isinstance(study, OpenStudy) else None)
+    tracker.finish("FINISHED" if counts["RUNNING"] + left == 0 else "KILLED")
 
 
-def study_to_json(study: Study) -> dict[str, Any]:
+def study_to_json(study: Study | OpenStudy) -> dict[str, Any]:
     """Return a study as another process can read it.
 
     Raises:
         ConfigError: a value does not come back from JSON as it was, so that the cell would have another name.
     """
-    value = {item.name: getattr(study, item.name) for item in fields(study)}
-    changes = [dict(cell.changes) for cell in study.cells()]
-    if json.loads(json.dumps(changes, default=str)) != changes:
-        raise ConfigError(f"study {study.name}: for several workers its values must be plain numbers, words and lists")
-    return value
+    return study.to_json()
 
 
-def study_from_json(value: Mapping[str, Any]) -> Study:
+def study_from_json(value: Mapping[str, Any]) -> Study | OpenStudy:
     """Return the study that ``study_to_json`` has written."""
-    return Study(**{**value, "axes": {path: tuple(each) for path, each in value["axes"].items()}})
+    return OpenStudy.from_json(value) if "ranges" in value else Study.from_json(value)
 
 
 def _uid(queue: TrialQueue) -> str:

@@ -9,7 +9,7 @@ from evaluation import Table
 from sbldm.errors import ConfigError
 from search.ablation import recall_study, tabulate
 from search.ablation_table import AblationTable, describe_comparisons
-from search.front import front_table, recall_tried
+from search.front import front_table, recall_pruned, recall_tried
 from search.inspect import find_format
 from search.interval_plot import draw_intervals
 from search.merged_table import choose_family, merge_tables
@@ -51,7 +51,9 @@ def print_tables(
     found = [(tabulate(study, own, store), own) for study, own in named if isinstance(study, Study)]
     ablations = choose_family([each for each, _ in found], family)
     fronts = [
-        front_table(recall_tried(study, own, store), study, own) for study, own in named if isinstance(study, OpenStudy)
+        front_table(recall_tried(study, own, store), study, own, recall_pruned(own, store))
+        for study, own in named
+        if isinstance(study, OpenStudy)
     ]
     if figure is not None:
         _draw(ablations, figure)

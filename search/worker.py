@@ -14,10 +14,12 @@ from typing import IO, Any
 
 from search.config import build_config
 from search.interrupt import Stopped, listening
+from search.part import Part
 from search.progress import Narrator
 from search.queue import TrialQueue
-from search.runner import Part, StudyEvent, TrialFinished, work
-from search.study_run import study_from_json
+from search.runner import work
+from search.study_events import StudyEvent, TrialFinished, TrialPruned
+from search.study_run import goals, study_from_json
 from search.tracking import MlflowStore
 from search.workers import Task
 
@@ -57,7 +59,7 @@ class Mouth:
         if line is not None and (not line.passing or now - self._told >= QUIET_SECONDS):
             self._told = now
             self.tell({"text": line.text, "passing": line.passing})
-        if isinstance(event, TrialFinished):
+        if isinstance(event, TrialFinished | TrialPruned):
             self.tell({"done": 1})
 
     def tell(self, message: dict[str, Any]) -> None:
@@ -82,16 +84,17 @@ def _work(task: Task, mouth: Mouth) -> None:
 
 
 def _open(task: Task) -> Part:
-    home = Path(task.home)
+    home, study = Path(task.home), study_from_json(task.study)
     return Part(
-        study=study_from_json(task.study),
+        study=study,
         base=build_config(task.base),
         seeds=tuple(task.seeds),
         home=home,
         name=task.name,
-        queue=TrialQueue(home, task.name, task.storage),
+        queue=TrialQueue(home, task.name, task.storage, goals(study)),
         store=MlflowStore(home, task.tracking_uri, must_exist=True),
         parent=task.parent,
+        until=task.until,
     )
 
 

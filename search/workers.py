@@ -52,6 +52,7 @@ class Task:
     parent: str
     worker: int = 1
     trials: int | None = None
+    until: float | None = None
 
 
 def share_out(task: Task, trials: int | None, workers: int) -> list[Task]:

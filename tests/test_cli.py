@@ -23,7 +23,7 @@ from sbldm.errors import (
 )
 from search.cache import Cache
 from search.interrupt import Stopped
-from search.studies import STUDIES
+from search.studies import OPEN_STUDIES, STUDIES
 from search.tracking import MlflowStore
 
 COMMANDS = sorted(command.callback.__name__ for command in cli.app.registered_commands if command.callback)
@@ -136,6 +136,11 @@ def test_the_overview_names_every_command(told: dict[str, dict[str, str]]) -> No
         (["train", "--dry-run", "--set", "evaluation.companion=lite0"], 2, ("another extractor", "'lite0' twice")),
         (["train", "--stepz", "3"], 2, ("--stepz",)),
         (["search"], 2, ("--study",)),
+        (["search", "--study", "gamma", "--name", "a/b"], 2, ("name must consist of letters", "'a/b'")),
+        (["search", "--study", "joint", "--timeout", "2 days"], 2, ("2h30m", "'2 days'")),
+        (["search", "--study", "absent.yaml"], 2, ("absent.yaml", "No such file")),
+        (["search", "--study", "joint", "--data", "absent"], 3, ("absent: neither a folder",)),
+        (["search", "--study", "joint", "--set", "trainin.steps=3"], 2, ("did you mean 'training'",)),
         (["sample", "abc", "--count", "0"], 2, ("--count", "greater than or equal to 1")),
         (["sample", "abc", "--count", "many"], 2, ("--count", "integer")),
         (["trian"], 2, ("trian",)),
@@ -229,11 +234,27 @@ def test_studies_are_listed_for_people_and_as_json(run: Run) -> None:
     code, out, err = run("studies", "--json")
     told = json.loads(out)
     assert (code, err) == (0, "")
-    assert list(told) == list(STUDIES)
+    assert list(told) == [*STUDIES, *OPEN_STUDIES]
     for name, study in STUDIES.items():
         assert told[name] == {"question": study.question, "cells": [cell.label for cell in study.cells()]}
+    for name, searched in OPEN_STUDIES.items():
+        assert told[name] == {"question": searched.question, "ranges": searched.to_json()["ranges"]}
     _, out, _ = run("studies")
-    assert all(f"{name}: {study.question}\n" in out for name, study in STUDIES.items())
+    assert all(f"{name}: {study.question}\n" in out for name, study in {**STUDIES, **OPEN_STUDIES}.items())
+    assert "30 draws by tpe from schedule.gamma in log [0.5, 2], " in out
+
+
+def test_a_dry_search_over_ranges_says_what_it_draws_from_and_writes_nothing(run: Run, tmp_path: Path) -> None:
+    code, out, err = run("search", "--study", "joint", "--trials", "6", "--dry-run")
+    assert (code, err) == (0, "")
+    assert out.splitlines() == [
+        "6 draws by tpe, each with 1 seed(s)",
+        "schedule.gamma in log [0.5, 2]",
+        "loss.weight in uniform [0, 0.5]",
+        "cutmix.probability in uniform [0, 0.5]",
+        "sampler.threshold in log [0.01, 0.3]",
+    ]
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_dry_search_prints_every_trial_and_writes_nothing(run: Run, tmp_path: Path) -> None:

@@ -24,5 +24,5 @@ JOINT = OpenStudy(
         "loss": {"kind": "radial", "snr_clip": 5.0},
         "sampler": {"kind": "adaptive"},
     },
-    objectives={"eval/fd": "minimize", "cost/seconds_per_image": "minimize"},
+    objectives={"selection/fd": "minimize", "cost/seconds_per_image": "minimize"},
 )

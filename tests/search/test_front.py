@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -6,11 +7,11 @@ import pytest
 from evaluation import MetricResult
 from sbldm.errors import ConfigError, RunError
 from search.ablation import study_table
-from search.front import DRAW, Tried, find_front, front_table, recall_tried
+from search.front import DRAW, Tried, find_front, front_table, mark_draw, recall_tried
 from search.open_study import OpenStudy
 from search.search_plots import draw_search, importances, predictability
-from search.space import Choice, LogUniform, Uniform
-from search.tracking import Document, MlflowStore
+from search.space import Choice, LogUniform, Uniform, label_draw
+from search.tracking import Document, MlflowStore, Scalar
 
 STUDY = OpenStudy(
     name="trade",
@@ -21,7 +22,7 @@ STUDY = OpenStudy(
         "prediction": Choice(("x0", "v")),
     },
     run_time="",
-    objectives={"eval/fd": "minimize", "cost/seconds_per_image": "minimize"},
+    objectives={"selection/fd": "minimize", "cost/seconds_per_image": "minimize"},
 )
 
 
@@ -51,7 +52,9 @@ def test_no_feasible_draw_beats_one_of_the_front_and_each_other_is_beaten() -> N
 
 
 def test_what_is_to_be_maximized_counts_the_other_way() -> None:
-    study = OpenStudy(name="up", question="?", ranges=STUDY.ranges, run_time="", objectives={"eval/recall": "maximize"})
+    study = OpenStudy(
+        name="up", question="?", ranges=STUDY.ranges, run_time="", objectives={"selection/recall": "maximize"}
+    )
     draws = [Tried(str(value), {}, (value,), (), {}) for value in (0.2, 0.9, 0.4)]
     assert [each.label for each in find_front(draws, study)] == ["0.9"]
 
@@ -86,6 +89,7 @@ def test_what_an_objective_answers_to_is_most_important() -> None:
     assert next(iter(shares)) == "schedule.gamma"
     assert shares["schedule.gamma"] > 0.8
     assert sum(shares.values()) == pytest.approx(1)
+    assert set(importances([tried(1, 1)] * 5, STUDY).values()) == {0.0}, "nothing varies"
     with pytest.raises(ConfigError, match="4 draws or more, but got 3"):
         importances(noisy_draws(3), STUDY)
 
@@ -109,36 +113,39 @@ def test_pictures_are_drawn_and_too_few_draws_leave_out_the_importances(tmp_path
     assert (tmp_path / "front.png").read_bytes().startswith(b"\x89PNG")
 
 
+def track(store: MlflowStore, name: str, draw: int, fds: list[float], outcome: str | None) -> None:
+    """Record a draw with a run for each seed, as a search does."""
+    changes = {"loss.weight": 0.5, "schedule.gamma": 1.23456, "prediction": "v"}
+    params = changes | {"prediction": "prediction=v"}
+    tags = {"sbldm.study": name, "sbldm.draw": f"draw-{draw}", "sbldm.cell": label_draw(changes)}
+    for seed, fd in enumerate(fds):
+        tracker = store.tracker(store.start(f"draw {draw} seed={seed}", kind="trial", tags=tags))
+        chosen = MetricResult("fd_fake", fd, fd - 1, fd + 1, 0.95, "by hand", {}, "fake", "lower")
+        results = {"eval/fd_fake": replace(chosen, point=fd + 5), "selection/fd_fake": chosen}
+        tracker.log(Document("results.json", {key: each.to_json() for key, each in results.items()}))
+        tracker.log(Document(DRAW, {"draw": f"draw-{draw}", "changes": changes, "params": params}))
+        tracker.log(Scalar("cost/seconds_per_image", 0.5))
+        tracker.log(Scalar("constraint/copies_pixel", -0.1 * (seed + 1)))
+        tracker.finish("FINISHED")
+        if outcome:
+            mark_draw(store, [tracker.run_id], outcome, "too far" if outcome == "pruned" else "")  # type: ignore[arg-type]
+
+
 def test_a_search_is_tabulated_from_the_tracker_alone(store: MlflowStore) -> None:
     parent = store.start("study", kind="study", tags={"sbldm.study": "trade-1"})
     store.keep(parent, Document("study.json", STUDY.to_json()))
+    track(store, "trade-1", 3, [1.0], None)  # of a draw that is not whole
     with pytest.raises(RunError, match="'trade-1' has no finished trial"):
         study_table("trade-1", store)
-    for number, fd in enumerate((12.0, 9.0)):
-        tracker = store.tracker(store.start(f"draw {number}", kind="trial", tags={"sbldm.study": "trade-1"}))
-        measured = MetricResult("fd_fake", fd, fd - 1, fd + 1, 0.95, "by hand", {}, "fake", "lower")
-        tracker.log(Document("results.json", {"eval/fd_fake": measured.to_json()}))
-        changes = {"loss.weight": 0.5, "schedule.gamma": 1.23456, "prediction": "v"}
-        tracker.log(
-            Document(
-                DRAW,
-                {
-                    "changes": changes,
-                    "params": changes | {"prediction": "prediction=v"},
-                    "values": [fd, 0.5],
-                    "constraints": [-0.1],
-                    "seeds": 1,
-                },
-            )
-        )
-        tracker.finish("FINISHED")
+    track(store, "trade-1", 10, [12.0, 14.0], "complete")
+    track(store, "trade-1", 2, [9.0], "complete")
+    track(store, "trade-1", 1, [40.0], "pruned")
     draws = recall_tried(STUDY, "trade-1", store)
-    assert {each.values for each in draws} == {(12.0, 0.5), (9.0, 0.5)}
-    table = study_table("trade-1", store)
-    assert table.rows[0] == (
-        "loss.weight=0.5 schedule.gamma=1.23 prediction=v",
-        "9.0 [8.0, 10.0]",
-        "0.5",
-        "-0.1",
-        "front",
+    assert [each.values for each in draws] == [(9.0, 0.5), (13.0, 0.5)], "in the order drawn, means of seeds"
+    assert [each.constraints for each in draws] == [(-0.1,), (-0.1,)], "the worst seed"
+    label = "loss.weight=0.5 schedule.gamma=1.23 prediction=v"
+    assert study_table("trade-1", store).rows == (
+        (label, "9.0 [8.0, 10.0]", "0.5", "14", "-0.1", "front"),
+        (label, "13", "0.5", "18", "-0.1", "—"),
+        (label, "—", "—", "—", "—", "stopped early: too far"),
     )

@@ -5,7 +5,7 @@ import optuna
 import pytest
 
 from evaluation import MetricResult
-from sbldm.errors import ConfigError, RunError
+from sbldm.errors import ConfigError, DivergedError, RunError
 from search.config import override
 from search.events import ExperimentResult
 from search.open_study import (
@@ -33,7 +33,7 @@ MADE = OpenStudy(name="made", question="?", ranges=RANGES, run_time="", trials=8
 def result(fd: float, seconds: float, copies: float | None = -0.1) -> ExperimentResult:
     measured = MetricResult("fd_fake", fd, None, None, 0.95, "", {}, "fake", "lower")
     numbers = {"cost/seconds_per_image": seconds} | ({} if copies is None else {"constraint/copies_pixel": copies})
-    return ExperimentResult({"eval/fd_fake": measured}, numbers, {}, Path(), Path())
+    return ExperimentResult({"eval/fd_fake": measured, "selection/fd_fake": measured}, numbers, {}, Path(), Path())
 
 
 @pytest.mark.parametrize("study", OPEN_STUDIES.values(), ids=OPEN_STUDIES)
@@ -124,6 +124,17 @@ def test_a_constraint_that_was_not_measured_is_not_taken_for_kept() -> None:
 def test_a_search_without_ranges_is_refused() -> None:
     with pytest.raises(ConfigError, match="needs a range"):
         replace(MADE, ranges={})
+
+
+@pytest.mark.parametrize("name", ["eval/fd", "validation/loss", "diffusion/loss", "fd"])
+def test_neither_test_patients_nor_losses_may_choose(name: str) -> None:
+    with pytest.raises(ConfigError, match=f"for test patients and losses may not choose, but got '{name}'"):
+        replace(MADE, objectives={name: "minimize"})
+
+
+def test_an_objective_that_is_not_finite_is_a_failure_and_no_best_draw() -> None:
+    with pytest.raises(DivergedError, match="selection/fd must be finite"):
+        objective_values(MADE, [result(float("nan"), 0.5)])
 
 
 def test_a_search_can_be_shortened_and_a_name_is_given_once() -> None:

@@ -125,7 +125,7 @@ def test_trials_on_a_server_are_queued_once_and_taken_in_order(url: str, tmp_pat
     assert queue.complete(leases[0], 2.5)
     assert other.complete(leases[1], 1.5)
     assert queue.study.best_trial.values == [1.5]
-    assert queue.counts() == {"COMPLETE": 2, "RUNNING": 1, "WAITING": 0, "FAILED": 0}
+    assert queue.counts() == {"COMPLETE": 2, "PRUNED": 0, "RUNNING": 1, "WAITING": 0, "FAILED": 0}
     assert list(tmp_path.iterdir()) == [], "a study on a server leaves nothing here"
 
 
@@ -154,7 +154,7 @@ def test_a_worker_that_was_cut_off_completes_its_trial_if_no_other_has_it(url: s
     lease = take(queue)
     cut_off(queue)
     assert queue.complete(lease, 1.0)
-    assert queue.counts() == {"COMPLETE": 1, "RUNNING": 0, "WAITING": 0, "FAILED": 0}
+    assert queue.counts() == {"COMPLETE": 1, "PRUNED": 0, "RUNNING": 0, "WAITING": 0, "FAILED": 0}
 
 
 def test_a_worker_that_was_cut_off_and_replaced_is_not_counted(url: str, tmp_path: Path) -> None:
@@ -166,7 +166,7 @@ def test_a_worker_that_was_cut_off_and_replaced_is_not_counted(url: str, tmp_pat
     assert not queue.complete(lease, 1.0)
     queue.fail(lease, "stopped", retry=True)
     assert other.complete(copy, 2.0)
-    assert queue.counts() == {"COMPLETE": 1, "RUNNING": 0, "WAITING": 0, "FAILED": 0}
+    assert queue.counts() == {"COMPLETE": 1, "PRUNED": 0, "RUNNING": 0, "WAITING": 0, "FAILED": 0}
     assert queue.study.best_trial.values == [2.0]
 
 

@@ -65,7 +65,7 @@ def test_a_trial_is_queued_once_however_often_it_is_planned(queue: TrialQueue, t
     TrialQueue(tmp_path, "study").enqueue(planned(3))
     queue.complete(take(queue), 1.0)
     queue.enqueue(planned(3))
-    assert queue.counts() == {"COMPLETE": 1, "RUNNING": 0, "WAITING": 2, "FAILED": 0}
+    assert queue.counts() == {"COMPLETE": 1, "PRUNED": 0, "RUNNING": 0, "WAITING": 2, "FAILED": 0}
 
 
 def test_a_trial_is_known_by_key_and_seed_together(queue: TrialQueue) -> None:
@@ -80,7 +80,7 @@ def test_each_trial_is_taken_once_in_the_order_it_was_planned(queue: TrialQueue,
     assert [lease.attributes["seed"] for lease in leases] == [0, 1, 2]
     assert other.next() is None
     assert queue.next() is None
-    assert queue.counts() == {"COMPLETE": 0, "RUNNING": 3, "WAITING": 0, "FAILED": 0}
+    assert queue.counts() == {"COMPLETE": 0, "PRUNED": 0, "RUNNING": 3, "WAITING": 0, "FAILED": 0}
 
 
 def test_two_studies_in_one_database_do_not_mix(queue: TrialQueue, tmp_path: Path) -> None:
@@ -131,7 +131,7 @@ def test_a_killed_process_is_replaced_by_exactly_one_copy(queue: TrialQueue, tmp
     copy = take(queue)
     assert (copy.attributes["seed"], copy.attributes["run"]) == (0, "run-of-the-dead")
     assert queue.next() is None
-    assert queue.counts() == {"COMPLETE": 0, "RUNNING": 1, "WAITING": 0, "FAILED": 0}
+    assert queue.counts() == {"COMPLETE": 0, "PRUNED": 0, "RUNNING": 1, "WAITING": 0, "FAILED": 0}
 
 
 def test_a_trial_that_failed_for_good_is_not_tried_again(queue: TrialQueue, tmp_path: Path) -> None:
@@ -152,7 +152,7 @@ def test_a_stopped_trial_is_tried_again_as_often_as_it_is_stopped(queue: TrialQu
         assert "stopped" not in lease.attributes
         queue.fail(lease, "stopped by the user", retry=True)
     queue.complete(take(queue), 1.0)
-    assert queue.counts() == {"COMPLETE": 1, "RUNNING": 0, "WAITING": 0, "FAILED": 0}
+    assert queue.counts() == {"COMPLETE": 1, "PRUNED": 0, "RUNNING": 0, "WAITING": 0, "FAILED": 0}
 
 
 def test_a_trial_that_always_kills_its_worker_is_given_up_after_four(queue: TrialQueue) -> None:
@@ -226,4 +226,4 @@ def test_workers_that_are_killed_at_random_complete_each_trial_once(tmp_path: Pa
     done = Counter((tmp_path / "done.txt").read_text().splitlines())
     assert kills > 0
     assert done == Counter(f"{key} {seed}" for key in "abcd" for seed in range(3))
-    assert queue.counts() == {"COMPLETE": 12, "RUNNING": 0, "WAITING": 0, "FAILED": 0}
+    assert queue.counts() == {"COMPLETE": 12, "PRUNED": 0, "RUNNING": 0, "WAITING": 0, "FAILED": 0}

@@ -181,7 +181,13 @@ def test_a_diverged_trial_fails_for_good_and_the_others_complete(
     assert runs[failed.label].tags["sbldm.failure"] == "diverged"
     again, _ = follow(run_study(study, tiny, seeds=[0], home=tmp_path, store=store, name="rates"))
     assert again == []
-    assert TrialQueue(tmp_path, "rates").counts() == {"COMPLETE": 1, "RUNNING": 0, "WAITING": 0, "FAILED": 1}
+    assert TrialQueue(tmp_path, "rates").counts() == {
+        "COMPLETE": 1,
+        "PRUNED": 0,
+        "RUNNING": 0,
+        "WAITING": 0,
+        "FAILED": 1,
+    }
 
 
 def test_an_unforeseen_error_stops_the_study_and_the_trial_is_tried_again_later(

@@ -37,7 +37,7 @@ def test_a_trials_run_that_nobody_works_at_is_closed_with_the_study(
         run = find_or_start(queue, store, str(lease.attributes["seed"]), "trial", kind="trial", tags={})
         lease.trial.set_user_attr("run", run)
     dead.free()  # as its death does
-    close_parent(queue, store, parent)
+    close_parent(queue, mixing, store, parent)
     statuses = [store.find(queue.study.trials[number].user_attrs["run"]).status for number in (0, 1)]
     assert statuses == ["KILLED", "RUNNING"]
     assert store.find(parent).status == "KILLED"
