@@ -11,10 +11,11 @@ from evaluation import ImageSet, MetricResult, psnr, ssim, stand_alone
 from evaluation.multiscale import ms_ssim
 from sbldm.diffusion import SamplerSpec
 from sbldm.diffusion.samplers import Adaptive
-from sbldm.model import LatentDiffusion
+from sbldm.model import LatentDiffusion, full_walk
 from search.cache import Cache
 from search.events import Event
-from search.sampling import Samples, sample_stage
+from search.sampling import Samples
+from search.stopping import stopped_stage
 
 Measure = Callable[..., MetricResult]
 MEASURES: tuple[Measure, ...] = (psnr, ssim, ms_ssim)
@@ -58,7 +59,7 @@ def compare_early_stops(
     level: float = 0.95,
     device: str = "auto",
 ) -> Generator[Event, None, tuple[StoppedPairs, ...]]:
-    """Sample once to the end and once per threshold, from the same noise, and compare each pair.
+    """Walk once to the end, take every threshold's samples from that walk, and compare each pair.
 
     Args:
         model: where to sample from.
@@ -76,8 +77,16 @@ def compare_early_stops(
     rules = [stop_at(sampler, threshold) for threshold in thresholds]
     walks: list[Samples] = []
     for each in (full_walk(sampler), *rules):
-        samples = yield from sample_stage(
-            model, model_digest, sampler=each, count=count, seed=seed, batch=batch, cache=cache, device=device
+        samples = yield from stopped_stage(
+            model,
+            model_digest,
+            sampler=each,
+            rule=rules[0],
+            count=count,
+            seed=seed,
+            batch=batch,
+            cache=cache,
+            device=device,
         )
         walks.append(samples)
     full, *stopped = walks
@@ -85,17 +94,12 @@ def compare_early_stops(
     return tuple(_compare(threshold, full, samples, measures, level) for threshold, samples in pairs)
 
 
-def full_walk(sampler: SamplerSpec) -> SamplerSpec:
-    """Return the sampler that never stops early."""
-    return sampler.inner if isinstance(sampler, Adaptive) else sampler
-
-
 def stop_at(sampler: SamplerSpec, threshold: float) -> Adaptive:
     """Return the sampler with early stopping at this threshold."""
     if not threshold > 0:
         raise ValueError(f"thresholds must be above 0, where nothing stops, but got {threshold=}")
     rule = sampler if isinstance(sampler, Adaptive) else Adaptive(inner=sampler)
-    return Adaptive(inner=rule.inner, threshold=threshold, patience=rule.patience, snr_min=rule.snr_min)
+    return rule.model_copy(update={"threshold": threshold})
 
 
 def name_results(pairs: Sequence[StoppedPairs]) -> dict[str, MetricResult]:

@@ -2,9 +2,11 @@
 
 from collections.abc import Generator
 from dataclasses import replace
+from typing import Any
 
 from evaluation import FeatureSet, MetricResult, stand_alone
 from sbldm.data import PreparedData
+from sbldm.diffusion.samplers import Adaptive
 from sbldm.model import LatentDiffusion
 from search.cache import Cache
 from search.companions import measure_companions
@@ -17,6 +19,7 @@ from search.report import report_stage
 from search.sampling import Samples, sample_stage
 from search.selection import measure_selection
 from search.stages import Prepared, Trained, codec_stage, data_stage, network_stage, untrained
+from search.stopping import stopped_stage
 from search.yardsticks import draw_pictures, rebuild
 
 
@@ -87,18 +90,12 @@ def _chance(
 def _draw(
     config: ExperimentConfig, model: LatentDiffusion, digest: str, seed: int, cache: Cache
 ) -> Generator[Event, None, Samples]:
-    return (
-        yield from sample_stage(
-            model,
-            digest,
-            sampler=config.sampler,
-            count=config.evaluation.samples,
-            seed=seed,
-            batch=config.evaluation.batch,
-            cache=cache,
-            device=config.device,
-        )
-    )
+    sampler, evaluation = config.sampler, config.evaluation
+    settings: dict[str, Any] = {"sampler": sampler, "count": evaluation.samples, "seed": seed}
+    settings |= {"batch": evaluation.batch, "cache": cache, "device": config.device}
+    if isinstance(sampler, Adaptive):  # of which other thresholds, and the full walk, are asked too
+        return (yield from stopped_stage(model, digest, rule=sampler, **settings))
+    return (yield from sample_stage(model, digest, **settings))
 
 
 def _numbers(config: ExperimentConfig, trained: Trained, samples: Samples) -> dict[str, float]:

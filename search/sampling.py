@@ -1,7 +1,7 @@
 """Samples of a model on disk: made once per (network, sampler, seed, count), and as one npz for the user."""
 
 import io
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from search.events import Event, Progress
 from search.stages import cached
 
 SAMPLES = "samples.npz"
+Draw = Callable[[], Generator[Event, None, list[GeneratedBatch]]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,11 +62,9 @@ def sample_stage(
     Raises:
         ConfigError: the model knows no such condition, or its value is far outside the training range.
     """
-    digest = digest_of(
-        [model_digest, sampler.model_dump(mode="json"), count, seed, *name_request(conditions or {}, guidance)]
-    )
+    digest = digest_samples(model_digest, sampler, count, seed, *name_request(conditions or {}, guidance))
 
-    def build(entry: Entry) -> Generator[Event, None, dict[str, Any]]:
+    def draw() -> Generator[Event, None, list[GeneratedBatch]]:
         batches: list[GeneratedBatch] = []
         placed = model.to(choose_device(device))  # type: ignore[arg-type]
         parts = generate(
@@ -74,10 +73,25 @@ def sample_stage(
         for part in parts:
             batches.append(part)
             yield Progress("samples", part.first + len(part.images), count)
-        write_samples(entry.directory / SAMPLES, batches, model.spec.conditions)
-        calls = torch.cat([part.calls for part in batches]).double().mean()
+        return batches
+
+    return (yield from keep_samples(draw, digest, model.spec.conditions, cache))
+
+
+def digest_samples(model_digest: str, sampler: SamplerSpec, count: int, seed: int, *told: Mapping[str, Any]) -> str:
+    """Return what names samples 0 to count - 1 in the cache, however they are made."""
+    return digest_of([model_digest, sampler.model_dump(mode="json"), count, seed, *told])
+
+
+def keep_samples(draw: Draw, digest: str, conditions: tuple[str, ...], cache: Cache) -> Generator[Event, None, Samples]:
+    """Return the samples of this name, drawn now if they are not in the cache."""
+
+    def build(entry: Entry) -> Generator[Event, None, dict[str, Any]]:
+        batches = yield from draw()
+        write_samples(entry.directory / SAMPLES, batches, conditions)
+        calls = torch.cat([part.calls for part in batches]).double()
         seconds = sum(part.seconds for part in batches)
-        return {"seconds_per_image": seconds / count, "network_calls": float(calls)}
+        return {"seconds_per_image": seconds / len(calls), "network_calls": float(calls.mean())}
 
     entry, meta = yield from cached(cache, "samples", digest, build)
     path = entry.directory / SAMPLES

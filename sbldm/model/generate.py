@@ -2,13 +2,13 @@
 
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from jaxtyping import Float, Int64, UInt8
 from torch import Tensor
 
-from sbldm.diffusion import SamplerSpec, sample
+from sbldm.diffusion import SamplerSpec, SampleStep, sample
 from sbldm.diffusion.guidance import guide
 from sbldm.errors import ConfigError
 from sbldm.model.latent_diffusion import LatentDiffusion
@@ -40,14 +40,23 @@ class GeneratedBatch:
 
 
 @dataclass(frozen=True, eq=False)
-class _Request:
+class Request:
     """What is asked of the model, the same for all batches."""
 
     sampler: SamplerSpec
     seed: int
-    positions: Float[Tensor, " m"] | None
-    conditions: Mapping[str, float]
-    guidance: float
+    positions: Float[Tensor, " m"] | None = None
+    conditions: Mapping[str, float] = field(default_factory=dict)
+    guidance: float = 0.0
+
+
+@dataclass(frozen=True, eq=False)
+class Begun:
+    """A batch on its way: the steps to come, and what the network is told of each sample."""
+
+    steps: Iterator[SampleStep]
+    positions: Float[Tensor, " b"]
+    conditions: Float[Tensor, "b k"] | None
 
 
 def generate(
@@ -81,11 +90,25 @@ def generate(
             f"count and batch must be at least 1 and first in 0..count, but got {count=} {batch=} {first=}"
         )
     check_request(model, conditions or {}, guidance)
-    request = _Request(sampler, seed, positions, conditions or {}, guidance)
-    if model.device.type == "cpu":  # its convolutions and attention read channels side by side, up to a quarter faster
-        model.network.to(memory_format=torch.channels_last)
+    request = Request(sampler, seed, positions, conditions or {}, guidance)
     for start in range(first, count, batch):
         yield _generate_batch(model, range(start, min(start + batch, count)), request)
+
+
+def begin(model: LatentDiffusion, indices: range, request: Request) -> Begun:
+    """Set out with the samples of these numbers; each step is a record of the sampling loop."""
+    if model.device.type == "cpu":  # its convolutions and attention read channels side by side, up to a quarter faster
+        model.network.to(memory_format=torch.channels_last)
+    noise = sample_noise(request.seed, indices, model.spec.latent_shape).to(model.device)
+    positions, conditions = _draw_cues(model, indices, request)
+    cues = torch.zeros(len(indices), len(CUES))  # the CutMix cue stays 0
+    cues[:, 0] = positions
+    if model.conditioner and conditions is not None:
+        cues = torch.cat([cues, model.conditioner.encode(conditions)], dim=1)
+    seeds = [derive_seed(request.seed, "sample", index) for index in indices]
+    denoiser = guide(model.denoiser(request.sampler.precision), request.guidance, forget_conditions)
+    steps = sample(request.sampler, denoiser, noise, cues.to(model.device), seeds=seeds)
+    return Begun(steps, positions, conditions)
 
 
 def check_request(model: LatentDiffusion, conditions: Mapping[str, float], guidance: float) -> None:
@@ -124,32 +147,25 @@ def draw_conditions(
 
 
 @torch.no_grad()
-def _generate_batch(model: LatentDiffusion, indices: range, request: _Request) -> GeneratedBatch:
+def _generate_batch(model: LatentDiffusion, indices: range, request: Request) -> GeneratedBatch:
     started = time.perf_counter()
-    noise = sample_noise(request.seed, indices, model.spec.latent_shape).to(model.device)
-    positions, conditions = _draw_cues(model, indices, request)
-    cues = torch.zeros(len(indices), len(CUES))  # the CutMix cue stays 0
-    cues[:, 0] = positions
-    if model.conditioner and conditions is not None:
-        cues = torch.cat([cues, model.conditioner.encode(conditions)], dim=1)
-    seeds = [derive_seed(request.seed, "sample", index) for index in indices]
-    denoiser = guide(model.denoiser(request.sampler.precision), request.guidance, forget_conditions)
-    for step in sample(request.sampler, denoiser, noise, cues.to(model.device), seeds=seeds):
+    begun = begin(model, indices, request)
+    for step in begun.steps:
         last = step
     decoded = model.codec.decode(last.clean)
     return GeneratedBatch(
         images=decoded.images.cpu(),
         labels=decoded.labels.cpu(),
-        positions=positions,
+        positions=begun.positions,
         calls=last.calls.cpu() * (2 if request.guidance else 1),
         first=indices.start,
         seconds=time.perf_counter() - started,
-        conditions=conditions,
+        conditions=begun.conditions,
     )
 
 
 def _draw_cues(
-    model: LatentDiffusion, indices: range, request: _Request
+    model: LatentDiffusion, indices: range, request: Request
 ) -> tuple[Float[Tensor, " b"], Float[Tensor, "b k"] | None]:
     """Return positions and conditions, both of one training slice unless positions are given or numbers asked for."""
     pool = model.positions if request.positions is None else request.positions

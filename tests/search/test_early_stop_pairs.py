@@ -6,12 +6,12 @@ import torch
 
 from evaluation import psnr, ssim, stand_alone
 from sbldm.diffusion.samplers import Adaptive, Ddim, SamplerSpec, Stopping, record, replay, sample
-from sbldm.model import CUES
+from sbldm.model import CUES, full_walk
 from sbldm.model.generate import draw_positions
 from sbldm.seeding import derive_seed, sample_noise
 from search.cache import Cache
 from search.config import ExperimentConfig, override
-from search.early_stop_pairs import _settle, compare_early_stops, full_walk, name_numbers, name_results, stop_at
+from search.early_stop_pairs import _settle, compare_early_stops, name_numbers, name_results, stop_at
 from search.sampling import sample_stage
 from search.stages import Trained, codec_stage, data_stage, network_stage
 
