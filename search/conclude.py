@@ -11,7 +11,7 @@ from search.inspect import FORMATS
 from search.open_study import OpenStudy
 from search.search_plots import draw_search
 from search.study import Study
-from search.tracking import Artifact, MlflowStore, Picture
+from search.tracking import Artifact, MlflowStore
 
 
 @dataclass(frozen=True)
@@ -48,5 +48,5 @@ def _conclude_search(study: OpenStudy, name: str, home: Path, store: MlflowStore
         for path in tables:
             store.keep(run.run_id, Artifact(path, "tables"))
         for path in pictures:
-            store.keep(run.run_id, Picture(path.stem, path))
+            store.keep(run.run_id, Artifact(path, "pictures"))
     return Conclusion(table, (*tables, *pictures))

@@ -1,10 +1,11 @@
 """The draws of a search: each is one trial with all its seeds, asked for when a worker is free to run it."""
 
+import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from sbldm.spec import digest_of
-from search.attempt import Complete, Story
+from search.attempt import Complete, Pruned, Story
 from search.cache import Cache
 from search.config import ExperimentConfig, override
 from search.events import ExperimentResult
@@ -12,6 +13,7 @@ from search.experiment import run_experiment
 from search.front import DRAW, DRAWN, mark_draw
 from search.open_study import OpenStudy, constraint_values, make_sampler, objective_values
 from search.part import Part
+from search.pruning import BY_SEED, SECONDS, find_rival
 from search.queue import Draw, Lease
 from search.recording import record_run
 from search.selection import GROUP, check_selection
@@ -81,11 +83,28 @@ def tell_draw(lease: Lease, part: Part) -> Story:
         tracker = part.store.tracker(run_id)
         tracker.log(Document(DRAW, {"draw": _key(lease), "changes": changes, "params": lease.trial.params}))
         events = run_experiment(config, cache)
+        started = time.monotonic()
         results.append((yield from record_run(config, events, tracker)))
+        rival = _note_seed(lease, results, time.monotonic() - started, part)
+        if rival and len(results) < len(part.seeds):
+            reason = f"in {len(results)} of {len(part.seeds)} seeds {rival} is better in everything"
+            mark_draw(part.store, runs, "pruned", reason)
+            return Pruned(reason)
     values = objective_values(study, results)
     constraints = dict(zip(study.constraints, constraint_values(study, results), strict=True))
     mark_draw(part.store, runs, "complete")
     return Complete(values, results[-1], constraints)
+
+
+def _note_seed(lease: Lease, results: Sequence[ExperimentResult], seconds: float, part: Part) -> str | None:
+    """Keep what a seed came to with its draw, and return which other draw now makes this one hopeless, if any does."""
+    study, earlier = part.study, lease.attributes.get(SECONDS, [])
+    assert isinstance(study, OpenStudy)
+    seen = [objective_values(study, [each]) for each in results]
+    lease.trial.set_user_attr(BY_SEED, [list(each) for each in seen])
+    if len(earlier) < len(seen):  # else it was run before a stop, and is found in the cache now
+        lease.trial.set_user_attr(SECONDS, [*earlier, seconds])
+    return find_rival(study, part.queue.study, seen) if study.prune else None
 
 
 def _build(shared: ExperimentConfig, changes: Mapping[str, Any], seed: int) -> ExperimentConfig:

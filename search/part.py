@@ -38,6 +38,11 @@ class Part:
     until: float | None = None
 
     @property
+    def draws(self) -> int | None:
+        """Return how many draws a search has in all; None for a grid."""
+        return self.study.trials if isinstance(self.study, OpenStudy) else None
+
+    @property
     def is_late(self) -> bool:
         """Say whether the time is over."""
         return self.until is not None and time.time() >= self.until

@@ -18,6 +18,7 @@ from search.experiment import run_experiment
 from search.inspect import describe_ranges
 from search.open_study import OpenStudy
 from search.part import Part
+from search.pruning import tell_pruning
 from search.queue import Lease, TrialQueue
 from search.recording import record_run
 from search.study import Cell, Study
@@ -124,9 +125,11 @@ def run_study(
         queue.enqueue([_attributes(trial) for trial in plan(study, base, seeds)])
     until = None if timeout is None else time.time() + timeout
     part = Part(study, base, tuple(seeds), home, name, queue, store, parent, until)
+    trials = trials if part.draws is None else None  # which the draws themselves limit
     try:
         yield from work(part, trials) if workers == 1 else _share_work(part, trials, workers, storage)
         yield from _tell_given_up(part)
+        yield from tell_pruning(part)
         yield from _tell_time(part)
     finally:
         close_parent(queue, study, store, parent)
@@ -181,8 +184,8 @@ def _share_work(part: Part, trials: int | None, workers: int, storage: str | Non
         until=part.until,
     )
     lost = yield from run_workers(share_out(shared, trials, workers), device=part.base.device)
-    waiting = len(part.queue.waiting())
-    if lost and waiting and trials is None:
+    waiting = part.queue.left(part.draws)
+    if lost and waiting and trials is None and not part.is_late:
         raise ResourceError(
             f"{waiting} trial(s) wait, but {lost} of {workers} workers died too often (is there memory for so many?);"
             " the same command goes on"
@@ -226,7 +229,7 @@ def _tell_given_up(part: Part) -> Generator[StudyEvent, None, None]:
 
 def _tell_time(part: Part) -> Generator[Told, None, None]:
     """Say that the time was over before the trials were done."""
-    left = part.queue.left(part.study.trials if isinstance(part.study, OpenStudy) else None)
+    left = part.queue.left(part.draws)
     if part.is_late and left:
         yield Told(f"the time is over, and {left} trial(s) are not done; the same command goes on with them")
 

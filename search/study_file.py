@@ -18,6 +18,8 @@ or searches ranges, which say ``uniform``, ``log`` (two ends each) or ``choice``
       prediction: {choice: [x0, eps, v]}
     sampler: tpe                    # or nsga2, gp
     trials: 20
+    objectives: {selection/fd: minimize, cost/seconds_per_image: minimize}
+    prune: 0.2                      # stop a draw that its first seeds show to be beaten; 0 for never
 """
 
 from collections.abc import Mapping
@@ -33,7 +35,7 @@ from search.study import STUDIES, Study, label_cell
 
 NEEDED = ("name", "question")
 GRID = ("axes", "baseline", "base", "run_time")
-OPEN = ("ranges", "base", "run_time", "sampler", "trials", "objectives", "constraints")
+OPEN = ("ranges", "base", "run_time", "sampler", "trials", "objectives", "constraints", "prune")
 UNKNOWN_TIME = "unknown"
 
 

@@ -3,6 +3,7 @@
 Command: ``sbldm search --study joint --preset quick``; about 60 minutes on two CPU cores for its 30 trials.
 Expected: a front of settings, each better or faster than all others; early stopping moves along it, the rest moves it.
 Settings whose samples copy training slices more often than chance explains are off the front, however good they look.
+Distances are to validation patients; those to the test patients stand beside them and had no part in the choice.
 A front is picked by the very numbers it shows: run what it names anew with other seeds before any claim.
 """
 

@@ -23,7 +23,7 @@ from search.part import Part, parse_duration
 from search.queue import TrialQueue
 from search.runner import TrialFinished, TrialStarted, run_study
 from search.space import Choice, LogUniform, Uniform
-from search.study_events import Told
+from search.study_events import Told, TrialPruned
 from search.study_run import goals
 from search.tracking import MlflowStore
 
@@ -270,3 +270,32 @@ def test_a_duration_is_read_by_its_units(text: str, seconds: float) -> None:
 def test_what_is_no_duration_is_refused(text: str) -> None:
     with pytest.raises(ConfigError, match="such as 2h30m, 45m or 90s, but got"):
         parse_duration(text)
+
+
+@pytest.mark.slow
+def test_a_hopeless_draw_is_stopped_after_some_seeds_and_counts_as_tried(
+    roomy: ExperimentConfig, store: MlflowStore, home: Path, follow: Follow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "search.draws.find_rival", lambda _, search, seen: "x" if len(seen) == 2 and search.best_trials else None
+    )
+    study = replace(STUDY, trials=2)
+    events, _ = follow(run_study(study, roomy, seeds=[0, 1, 2], home=home, store=store, name="hopeless"))
+    assert [type(event) for event in events if isinstance(event, TrialFinished | TrialPruned)] == [
+        TrialFinished,
+        TrialPruned,
+    ]
+    runs = store.runs(study="hopeless", kind="trial")
+    assert [run.tags["sbldm.outcome"] for run in runs] == ["complete"] * 3 + ["pruned"] * 2
+    assert TrialQueue(home, "hopeless", goals=goals(study)).counts() == {
+        "COMPLETE": 1,
+        "PRUNED": 1,
+        "RUNNING": 0,
+        "WAITING": 0,
+        "FAILED": 0,
+    }
+    (told,) = only(events, Told)
+    assert told.text.startswith("1 draw(s) were stopped early after ")
+    assert study_table("hopeless", store).rows[-1][-1] == "stopped early: in 2 of 3 seeds x is better in everything"
+    again, _ = follow(run_study(study, roomy, seeds=[0, 1, 2], home=home, store=store, name="hopeless"))
+    assert only(again, TrialStarted) == []
