@@ -213,41 +213,24 @@ def evaluate(
     tracking_uri: Uri = None,
 ) -> None:
     """Measure a run's model on its test patients, or any generator's images against real ones; write a report."""
-    from search.cache import Cache
-    from search.inspect import describe_outside, describe_result, keep_report
-    from search.progress import follow
-
     if (generated is None) == (run_id is None) or (generated is None) != (real is None):
         raise typer.BadParameter("give RUN_ID, or --generated with --real")
+    from search.cache import Cache
+    from search.compose import compose, pairs, source_changes
+    from search.measuring import measure_outside, measure_run
+    from search.outside import reading
+
     cache = Cache(home / "cache")
     if generated is not None and real is not None:
-        from search.compose import compose
-        from search.outside import evaluate_outside, reading
-        from search.provenance import environment
-
-        outside = follow(
-            evaluate_outside(
-                generated,
-                real,
-                config=compose(preset, None, source, changes),
-                cache=cache,
-                generated_reading=reading(values),
-                real_reading=reading(real_values, patient_regex),
-                facts=environment(),
-            )
+        readings, settings = (
+            (reading(values), reading(real_values, patient_regex)),
+            compose(preset, None, source, changes),
         )
-        page = keep_report(outside.files.page, out or Path("report.html"))
-        typer.echo(describe_outside(outside, page, as_json=as_json))
+        typer.echo(measure_outside(generated, real, readings, config=settings, cache=cache, out=out, as_json=as_json))
         return
-    from search.compose import pairs, source_changes
-    from search.runs import evaluate_run, open_run
-
+    moved = (source_changes(source) if source else {}) | pairs(changes)
     store = _open(home, tracking_uri)
-    moved = source_changes(source) if source else {}
-    run = open_run(str(run_id), cache=cache, store=store, changes=moved | pairs(changes))
-    result = follow(evaluate_run(run, cache=cache, store=store))
-    copied = keep_report(result.files["report"][0], out) if out else None
-    typer.echo(describe_result(run.record.run_id, result, copied, as_json=as_json))
+    typer.echo(measure_run(str(run_id), moved, cache=cache, store=store, out=out, as_json=as_json))
 
 
 @app.command()
@@ -407,15 +390,9 @@ def benchmark(
         raise typer.BadParameter("give RUN_ID, or --synthetic with --real")
     from search.cache import Cache
     from search.compose import compose, pairs
-    from search.downstream.ask import choose_segmenters, choose_spec
-    from search.downstream.of_files import benchmark_files
-    from search.downstream.of_run import benchmark_run
-    from search.downstream.result import describe_benchmark
-    from search.downstream.segmenters import conclude
+    from search.downstream.ask import ask_files, ask_run, choose_segmenters, choose_spec
     from search.inspect import find_format
     from search.outside import reading
-    from search.progress import follow
-    from search.runs import open_run
 
     find_format(form)
     spec = choose_spec(
@@ -425,23 +402,14 @@ def benchmark(
         spec, steps=steps, architecture=architecture, encoder=encoder, encoder_weights=encoder_weights
     )
     cache, store = Cache(home / "cache"), _open(home, tracking_uri, must_exist=synthetic is None)
+    shown = "json" if as_json else form
     if synthetic is not None and real is not None:
-        asked = benchmark_files(
-            synthetic,
-            real,
-            spec,
-            config=compose(preset, None, None, changes),
-            reading=reading(values),
-            segmentation=segmenters,
-            conclude=conclude,
-            cache=cache,
-            store=store,
+        settings, read = compose(preset, None, None, changes), reading(values)
+        typer.echo(
+            ask_files(synthetic, real, read, spec, segmenters, config=settings, cache=cache, store=store, form=shown)
         )
-    else:
-        run = open_run(str(run_id), cache=cache, store=store, changes=pairs(changes))
-        asked = benchmark_run(run, spec, segmentation=segmenters, conclude=conclude, cache=cache, store=store)
-    _, found = follow(asked)
-    typer.echo(describe_benchmark(found, "json" if as_json else form))
+        return
+    typer.echo(ask_run(str(run_id), pairs(changes), spec, segmenters, cache=cache, store=store, form=shown))
 
 
 @app.command()
@@ -450,6 +418,50 @@ def studies(as_json: Json = False) -> None:
     from search.inspect import describe_studies
 
     typer.echo(describe_studies(as_json=as_json))
+
+
+@app.command()
+def experiment(
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="[E1.1 ...]", help="Of the reproduction plan; listed where none is.")
+    ] = None,
+    preset: Annotated[str | None, typer.Option(help="Budget; each experiment's own by default.")] = None,
+    config: Config = None,
+    source: Data = None,
+    changes: Set = None,
+    seeds: Annotated[int, typer.Option(min=1, help="Of experiments that run a study.")] = 2,
+    workers: Annotated[int, typer.Option(min=1, help="Processes of experiments that run a study.")] = 1,
+    max_hours: Annotated[float, typer.Option(min=0, help="Refuse what takes longer on a CPU.")] = 12,
+    strict: Annotated[bool, typer.Option("--strict", help="Exit with 8 unless every verdict is pass.")] = False,
+    dry_run: DryRun = False,
+    as_json: Json = False,
+    home: Home = HOME,
+    tracking_uri: Uri = None,
+) -> None:
+    """Run or resume experiments of the reproduction plan, and say of each criterion whether it is met."""
+    from search.reproduction.asking import ask, describe_foretold, describe_plan, request
+    from search.reproduction.estimate import check_hours, foretell
+
+    if not names:
+        typer.echo(describe_plan(as_json=as_json), nl=as_json)
+        return
+    asked = [request(name, preset, config, source, changes) for name in names]
+    if dry_run:
+        typer.echo(describe_foretold(asked, seeds=seeds, as_json=as_json))
+        return
+    from search.progress import follow
+
+    for planned, settings in asked:
+        check_hours(planned, foretell(planned, settings, seeds=seeds), max_hours)
+    store, found = _open(home, tracking_uri, must_exist=False), []
+    for each in asked:
+        found.append(follow(ask(each, home=home, store=store, seeds=seeds, workers=workers)))
+        if not as_json:
+            typer.echo(found[-1].text())
+    if as_json:
+        typer.echo(json.dumps([each.to_json() for each in found], indent=2))
+    if strict and any(each.verdict != "pass" for each in found):
+        raise typer.Exit(8)
 
 
 @app.command()

@@ -1,6 +1,6 @@
 """An experiment's settings, laid in order: preset, file, source of data, single changes."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,14 @@ from search.settings_file import parse_pair, read_settings
 __all__ = ["compose", "pairs", "source_changes"]
 
 
-def compose(preset: str, file: Path | None, source: str | None, changes: Sequence[str] | None) -> ExperimentConfig:
+def compose(
+    preset: str,
+    file: Path | None,
+    source: str | None,
+    changes: Sequence[str] | None,
+    *,
+    planned: Mapping[str, Any] | None = None,
+) -> ExperimentConfig:
     """Return the settings that a command line asks for; what comes later wins.
 
     Args:
@@ -20,8 +27,9 @@ def compose(preset: str, file: Path | None, source: str | None, changes: Sequenc
         file: YAML settings.
         source: a kind of source, or a folder.
         changes: ``key=value`` each.
+        planned: what an experiment lays over the preset, before all else.
     """
-    settings = find_preset(preset)
+    settings = override(find_preset(preset), planned or {})
     for more in (layer(read_settings(file)) if file else {}, source_changes(source) if source else {}):
         settings = override(settings, more)
     return override(settings, pairs(changes))

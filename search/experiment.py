@@ -45,7 +45,7 @@ def evaluate_model(
     judge = Judge(config.evaluation, cache)
     real = yield from judge.features(to_images(data.test))
     measured = yield from judge.generated(real, samples.images)
-    rebuilt = yield from rebuild(config, data, trained, judge, cache)
+    rebuilt = yield from rebuild(config, data, trained.model.codec, trained.codec_digest, judge, cache)
     chance = yield from _chance(config, data, trained, judge, real, cache)
     beside = yield from measure_companions(config, data, trained, samples, judge, cache)
     chosen_by = yield from measure_selection(data, samples, judge)

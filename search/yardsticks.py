@@ -6,6 +6,7 @@ from pathlib import Path
 from evaluation import MetricResult, draw_error_map, draw_grid, error_map, stand_alone
 from sbldm.data import PreparedData
 from sbldm.files import read_json, write_json
+from sbldm.latent import LatentCodec
 from sbldm.spec import digest_of
 from search.cache import Cache, Entry
 from search.config import ExperimentConfig
@@ -20,12 +21,12 @@ FILE = "yardsticks.json"
 
 
 def rebuild(
-    config: ExperimentConfig, data: PreparedData, trained: Trained, judge: Judge, cache: Cache
+    config: ExperimentConfig, data: PreparedData, codec: LatentCodec, codec_digest: str, judge: Judge, cache: Cache
 ) -> Generator[Event, None, dict[str, MetricResult]]:
     """Return the metrics of reconstructions and the noise floor; all trials with one autoencoder share them."""
 
     def build(entry: Entry) -> Generator[Event, None, dict[str, float]]:
-        truth, rebuilt = to_images(data.test), reconstruct(trained.model.codec, data.test)
+        truth, rebuilt = to_images(data.test), reconstruct(codec, data.test)
         real = yield from judge.features(truth)
         found = {f"reconstruction/{result.name}": result for result in judge.reconstructions(truth, rebuilt)}
         distance = yield from judge.distance(real, rebuilt)
@@ -35,7 +36,7 @@ def rebuild(
         return {}
 
     settings = config.evaluation.model_dump(mode="json", include={"extractor", "level", "lpips_weights"})
-    digest = digest_of([trained.codec_digest, data.digest, settings])
+    digest = digest_of([codec_digest, data.digest, settings])
     entry, _ = yield from cached(cache, "yardsticks", digest, build)
     return {name: MetricResult.from_json(value) for name, value in read_json(entry.directory / FILE).items()}
 

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,6 +24,9 @@ from sbldm.errors import (
 )
 from search.cache import Cache
 from search.interrupt import Stopped
+from search.reproduction import EXPERIMENTS
+from search.reproduction.asking import Outcome
+from search.reproduction.planned import Findings
 from search.studies import OPEN_STUDIES, STUDIES
 from search.tracking import MlflowStore
 
@@ -74,7 +78,7 @@ def told() -> dict[str, dict[str, str]]:
 def test_there_are_the_commands_that_the_tests_below_know() -> None:
     model = ["data", "sample", "schedule", "train"]
     numbers = ["benchmark", "compare", "evaluate", "power"]
-    questions = ["runs", "search", "studies", "table", "ui"]
+    questions = ["experiment", "runs", "search", "studies", "table", "ui"]
     assert sorted(model + numbers + questions) == COMMANDS
 
 
@@ -104,6 +108,10 @@ def test_the_overview_names_every_command(told: dict[str, dict[str, str]]) -> No
         (["data", "absent"], 3, ("absent: neither a folder nor a kind of source",)),
         (["search", "--study", "gama", "--dry-run"], 4, ("no study 'gama'", "did you mean 'gamma'")),
         (["table", "gama"], 4, ("no study 'gama'",)),
+        (["table", "gamma", "cutmx"], 4, ("no study 'cutmx'", "did you mean 'cutmix'")),
+        (["experiment", "E1.11"], 4, ("no experiment 'E1.11'", "did you mean 'E1.1'")),
+        (["experiment", "E1.1", "--set", "trainin.steps=3"], 2, ("'trainin.steps'", "did you mean 'training'")),
+        (["experiment", "E3.2", "--set", "device=cpu"], 2, ("E3.2 takes about", "above --max-hours 12")),
         (["runs"], 4, ("no runs are tracked here yet",)),
         (["sample", "abc"], 4, ("no runs are tracked here yet",)),
         (["evaluate", "abc"], 4, ("no runs are tracked here yet",)),
@@ -255,6 +263,34 @@ def test_a_dry_search_over_ranges_says_what_it_draws_from_and_writes_nothing(run
         "sampler.threshold in log [0.01, 0.3]",
     ]
     assert list(tmp_path.iterdir()) == []
+
+
+def test_experiments_are_listed_foretold_and_strict_where_asked(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code, out, err = run("experiment", "--json")
+    told = json.loads(out)
+    assert (code, err) == (0, "")
+    assert [each["name"] for each in told] == list(EXPERIMENTS)
+    code, out, _ = run("experiment", "E1.1", "E2.4", "--dry-run", "--json")
+    foretold = json.loads(out)
+    assert (code, [(each["trains"], each["networks"]) for each in foretold]) == (
+        0,
+        [(["autoencoder"], 0), (["autoencoder", "network"], 2)],
+    )
+    assert list(tmp_path.iterdir()) == []
+
+    def ask(asked: Any, **_: object) -> Iterator[Any]:
+        yield from ()
+        verdict: Any = "pass" if asked[1].seed else "cannot tell"
+        return Outcome(asked[0], "1", Findings(()), verdict)
+
+    monkeypatch.setattr("search.reproduction.asking.ask", ask)
+    assert run("experiment", "E1.1")[0] == 0
+    code, out, _ = run("experiment", "E1.1", "E1.2", "--strict")
+    assert (code, out.count("verdict: cannot tell")) == (8, 2)
+    code, out, _ = run("experiment", "E1.1", "--strict", "--json", "--set", "seed=1")
+    assert (code, json.loads(out)[0]["verdict"]) == (0, "pass")
 
 
 def test_a_dry_search_prints_every_trial_and_writes_nothing(run: Run, tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 """The benchmark as the command line asks for it; what is left out takes its default."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -9,8 +9,17 @@ from pydantic import BaseModel, ValidationError
 from evaluation.segmentation.arms import find_arm
 from evaluation.segmentation.settings import SegmenterSettings
 from sbldm.errors import ConfigError
-from search.downstream.segmenters import Segmenters
+from search.cache import Cache
+from search.config import ExperimentConfig
+from search.downstream.of_files import benchmark_files
+from search.downstream.of_run import benchmark_run
+from search.downstream.result import describe_benchmark
+from search.downstream.segmenters import Segmenters, conclude
 from search.downstream.spec import BenchmarkSpec
+from search.image_folder import Reading
+from search.progress import follow
+from search.runs import open_run
+from search.tracking import MlflowStore
 
 T = TypeVar("T", bound=BaseModel)
 
@@ -39,6 +48,49 @@ def choose_segmenters(spec: BenchmarkSpec, *, encoder_weights: Path | None, **as
     if settings.get("steps"):
         settings["validate_every"] = max(1, settings["steps"] // 5)
     return Segmenters(_build(SegmenterSettings, settings), lesions=spec.lesions)
+
+
+def ask_run(
+    run_id: str,
+    changes: Mapping[str, Any],
+    spec: BenchmarkSpec,
+    segmenters: Segmenters,
+    *,
+    cache: Cache,
+    store: MlflowStore,
+    form: str,
+) -> str:
+    """Run the benchmark of a tracked run, and return what it came to in this form."""
+    run = open_run(run_id, cache=cache, store=store, changes=changes)
+    asked = benchmark_run(run, spec, segmentation=segmenters, conclude=conclude, cache=cache, store=store)
+    return describe_benchmark(follow(asked)[1], form)
+
+
+def ask_files(
+    synthetic: Path,
+    real: str,
+    reading: Reading,
+    spec: BenchmarkSpec,
+    segmenters: Segmenters,
+    *,
+    config: ExperimentConfig,
+    cache: Cache,
+    store: MlflowStore,
+    form: str,
+) -> str:
+    """Run the benchmark of any generator's files, and return what it came to in this form."""
+    asked = benchmark_files(
+        synthetic,
+        real,
+        spec,
+        config=config,
+        reading=reading,
+        segmentation=segmenters,
+        conclude=conclude,
+        cache=cache,
+        store=store,
+    )
+    return describe_benchmark(follow(asked)[1], form)
 
 
 def _build(kind: Callable[..., T], asked: dict[str, Any]) -> T:
