@@ -2,6 +2,7 @@
 
 import json
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -159,29 +160,14 @@ def sample(
     """Generate slices with label maps (PNG grid and npz), or volumes (NIfTI, and how their slices hang together)."""
     from search.cache import Cache
     from search.compose import pairs
-    from search.control import describe_samples
-    from search.inspect import find_format, save_samples
-    from search.progress import follow
-    from search.runs import open_run, sample_run
+    from search.drawing import draw_slices, draw_volumes
+    from search.runs import open_run
     from search.sampling import parse_conditions
 
-    wanted = parse_conditions(condition)
-    cache = Cache(home / "cache")
+    wanted, cache = parse_conditions(condition), Cache(home / "cache")
     run = open_run(run_id, cache=cache, store=_open(home, tracking_uri), changes=pairs(changes))
-    if volume:
-        from search.volumes import volume_run
-
-        asked = volume_run(
-            run, count, seed=seed, cache=cache, out=out, slices=slices, conditions=wanted, guidance=guidance
-        )
-        files = follow(asked)
-        typer.echo(find_format("md")(files.table))
-        lines = (*files.request, *files.images, *files.labels, files.picture)
-    else:
-        made = follow(sample_run(run, count, seed=seed, cache=cache, conditions=wanted, guidance=guidance))
-        lines = (*describe_samples(run.config, made, wanted), *save_samples(made, out))
-    for line in lines:
-        typer.echo(line)
+    draw = partial(draw_volumes, slices=slices) if volume else draw_slices
+    typer.echo(draw(run, count, seed=seed, cache=cache, out=out, conditions=wanted, guidance=guidance))
 
 
 @app.command()
@@ -439,25 +425,19 @@ def experiment(
     tracking_uri: Uri = None,
 ) -> None:
     """Run or resume experiments of the reproduction plan, and say of each criterion whether it is met."""
-    from search.reproduction.asking import ask, describe_foretold, describe_plan, request
-    from search.reproduction.estimate import check_hours, foretell
+    from search.reproduction.asking import answer, check_time, describe_foretold, describe_plan, request
 
-    if not names:
-        typer.echo(describe_plan(as_json=as_json), nl=as_json)
+    asked = [request(name, preset, config, source, changes) for name in names or ()]
+    if dry_run or not asked:
+        told = describe_foretold(asked, seeds=seeds, as_json=as_json) if asked else describe_plan(as_json=as_json)
+        typer.echo(told)
         return
-    asked = [request(name, preset, config, source, changes) for name in names]
-    if dry_run:
-        typer.echo(describe_foretold(asked, seeds=seeds, as_json=as_json))
-        return
-    from search.progress import follow
-
-    for planned, settings in asked:
-        check_hours(planned, foretell(planned, settings, seeds=seeds), max_hours)
+    check_time(asked, seeds=seeds, most_hours=max_hours)
     store, found = _open(home, tracking_uri, must_exist=False), []
-    for each in asked:
-        found.append(follow(ask(each, home=home, store=store, seeds=seeds, workers=workers)))
+    for outcome in answer(asked, home=home, store=store, seeds=seeds, workers=workers):
+        found.append(outcome)
         if not as_json:
-            typer.echo(found[-1].text())
+            typer.echo(outcome.text())
     if as_json:
         typer.echo(json.dumps([each.to_json() for each in found], indent=2))
     if strict and any(each.verdict != "pass" for each in found):

@@ -1,7 +1,7 @@
 """Experiments of the plan as a person asks for them: composed, foretold, run as one tracked run each, and told."""
 
 import json
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -10,10 +10,11 @@ from evaluation import MetricResult, Table, format_interval, to_markdown
 from sbldm.errors import DivergedError
 from search.compose import compose
 from search.config import ExperimentConfig, flatten
+from search.progress import follow
 from search.provenance import environment
 from search.reproduction import EXPERIMENTS, Planned, find_experiment
 from search.reproduction.criterion import RULE, Check, Verdict
-from search.reproduction.estimate import foretell
+from search.reproduction.estimate import check_hours, foretell
 from search.reproduction.planned import Findings, Workplace, identify
 from search.runner import StudyEvent
 from search.tracking import Document, MlflowStore, Params, Scalar, Tags, Tracker
@@ -63,6 +64,23 @@ def request(
     """Return an experiment with its settings: preset, its own changes, then what the user wants."""
     planned = find_experiment(name)
     return planned, compose(preset or planned.preset, file, source, changes, planned=planned.changes)
+
+
+def check_time(asked: Sequence[Asked], *, seeds: int, most_hours: float) -> None:
+    """Refuse what would take longer on a CPU, before anything is run.
+
+    Raises:
+        ConfigError: an experiment would.
+        ResourceError: one cannot fit into memory.
+    """
+    for planned, config in asked:
+        check_hours(planned, foretell(planned, config, seeds=seeds), most_hours)
+
+
+def answer(asked: Sequence[Asked], *, home: Path, store: MlflowStore, seeds: int, workers: int) -> Iterator[Outcome]:
+    """Run one experiment after the other, with its progress told, and yield what each came to."""
+    for each in asked:
+        yield follow(ask(each, home=home, store=store, seeds=seeds, workers=workers))
 
 
 def ask(
