@@ -23,9 +23,11 @@ from sbldm.errors import (
     StorageError,
 )
 from search.cache import Cache
+from search.dry_run import DryRun
 from search.interrupt import Stopped
 from search.reproduction import EXPERIMENTS
 from search.reproduction.asking import Outcome
+from search.reproduction.estimate import Foretold
 from search.reproduction.planned import Findings
 from search.studies import OPEN_STUDIES, STUDIES
 from search.tracking import MlflowStore
@@ -111,7 +113,6 @@ def test_the_overview_names_every_command(told: dict[str, dict[str, str]]) -> No
         (["table", "gamma", "cutmx"], 4, ("no study 'cutmx'", "did you mean 'cutmix'")),
         (["experiment", "E1.11"], 4, ("no experiment 'E1.11'", "did you mean 'E1.1'")),
         (["experiment", "E1.1", "--set", "trainin.steps=3"], 2, ("'trainin.steps'", "did you mean 'training'")),
-        (["experiment", "E3.2", "--set", "device=cpu"], 2, ("E3.2 takes about", "above --max-hours 12")),
         (["runs"], 4, ("no runs are tracked here yet",)),
         (["sample", "abc"], 4, ("no runs are tracked here yet",)),
         (["evaluate", "abc"], 4, ("no runs are tracked here yet",)),
@@ -272,12 +273,15 @@ def test_experiments_are_listed_foretold_and_strict_where_asked(
     told = json.loads(out)
     assert (code, err) == (0, "")
     assert [each["name"] for each in told] == list(EXPERIMENTS)
+    told_before = Foretold(DryRun({}, "cpu", 0, (), ()), ("network",), 2, 13.0)
+    monkeypatch.setattr("search.reproduction.asking.foretell", lambda *_, **__: told_before)
     code, out, _ = run("experiment", "E1.1", "E2.4", "--dry-run", "--json")
-    foretold = json.loads(out)
-    assert (code, [(each["trains"], each["networks"]) for each in foretold]) == (
+    assert (code, [(each["experiment"], each["hours"]) for each in json.loads(out)]) == (
         0,
-        [(["autoencoder"], 0), (["autoencoder", "network"], 2)],
+        [("E1.1", 13), ("E2.4", 13)],
     )
+    code, _, err = run("experiment", "E3.2")
+    assert (code, "E3.2 takes about 13 h of training on this CPU, above --max-hours 12" in err) == (2, True)
     assert list(tmp_path.iterdir()) == []
 
     def ask(asked: Any, **_: object) -> Iterator[Any]:
@@ -286,6 +290,7 @@ def test_experiments_are_listed_foretold_and_strict_where_asked(
         return Outcome(asked[0], "1", Findings(()), verdict)
 
     monkeypatch.setattr("search.reproduction.asking.ask", ask)
+    monkeypatch.setattr("search.reproduction.asking.check_hours", lambda *_, **__: None)
     assert run("experiment", "E1.1")[0] == 0
     code, out, _ = run("experiment", "E1.1", "E1.2", "--strict")
     assert (code, out.count("verdict: cannot tell")) == (8, 2)

@@ -50,11 +50,11 @@ def foretell(planned: Planned, config: ExperimentConfig, *, seeds: int) -> Foret
     Raises:
         ResourceError: a stage cannot fit into memory.
     """
-    told, networks = dry_run(config), _count_networks(planned, config, seeds)
+    told, networks = dry_run(config), count_networks(planned, config, seeds)
     by_stage = {"autoencoder": told.stages[0], "network": told.stages[1]}
     times = {"autoencoder": 1, "network": networks}
     operations = sum(times[each] * by_stage[each].step_flops * by_stage[each].steps for each in planned.trains)
-    hours = operations / (SHARE * _measure_speed()) / 3600 if told.device == "cpu" else None
+    hours = operations / (SHARE * measure_speed()) / 3600 if told.device == "cpu" else None
     return Foretold(told, planned.trains, networks if "network" in planned.trains else 0, hours)
 
 
@@ -77,7 +77,8 @@ def say_hours(hours: float) -> str:
     return f"{hours:.3g} h" if hours >= 1 else f"{60 * hours:.2g} min"
 
 
-def _count_networks(planned: Planned, config: ExperimentConfig, seeds: int) -> int:
+def count_networks(planned: Planned, config: ExperimentConfig, seeds: int) -> int:
+    """Return how many networks an experiment trains at most: settings of the sampler alone share one."""
     if not planned.study:
         return 1
     trials = plan(find_study(planned.study), config, range(seeds))
@@ -85,7 +86,7 @@ def _count_networks(planned: Planned, config: ExperimentConfig, seeds: int) -> i
     return len({digest_of(each) for each in decisive})
 
 
-def _measure_speed() -> float:
+def measure_speed() -> float:
     """Return operations per second of a matrix product on this CPU, the best of a few."""
     side = torch.ones(SIDE, SIDE)
     best = math.inf

@@ -58,6 +58,7 @@ def test_a_network_is_held_against_itself_before_training(ask_tiny: Ask, store: 
     assert {"sbldm.network", "sbldm.verdict"} <= store.find(outcome.run_id).tags.keys()
 
 
+@pytest.mark.slow  # another whole experiment
 def test_a_network_that_learns_nothing_does_not_pass(ask_tiny: Ask) -> None:
     outcome = ask_tiny("E1.2", {"training.learning_rate": 1e-12})
     loss, ratio = outcome.findings.checks
@@ -74,6 +75,7 @@ def test_few_steps_are_held_against_every_level_of_the_same_network(ask_tiny: As
     assert "ddim-5 against ddpm-20" in outcome.text()
 
 
+@pytest.mark.slow  # another whole experiment
 def test_a_benchmark_without_inception_is_measured_and_left_open(ask_tiny: Ask) -> None:
     outcome = ask_tiny("E3.3")
     fid, ideal, _ = outcome.findings.checks
