@@ -18,7 +18,7 @@ SHARE = 0.5
 """Of the speed of a matrix product that a training reaches on a CPU (docs/performance.md: 48 to 75 % for one call)."""
 SIDE, REPEATS = 768, 5
 ROOM = 1.5  # the speed of a busy machine is measured anew each time
-DECISIVE = ("network", "schedule", "prediction", "loss", "cutmix", "training", "seed")
+FREE = ("sampler", "evaluation")  # settings that train nothing
 
 
 @dataclass(frozen=True)
@@ -82,8 +82,7 @@ def count_networks(planned: Planned, config: ExperimentConfig, seeds: int) -> in
     if not planned.study:
         return 1
     trials = plan(find_study(planned.study), config, range(seeds))
-    decisive = [{name: each.config.public()[name] for name in DECISIVE} for each in trials]
-    return len({digest_of(each) for each in decisive})
+    return len({digest_of({**each.config.public(), **dict.fromkeys(FREE)}) for each in trials})
 
 
 def measure_speed() -> float:

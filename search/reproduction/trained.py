@@ -38,7 +38,7 @@ class Material:
 
     def blank(self) -> LatentDiffusion:
         """Return the model before it has learned anything."""
-        return untrained(self.place.config, self.data, self.trained.model.codec)
+        return untrained(self.place.config, self.data, self.trained.model)
 
     def draw(
         self, sampler: SamplerSpec, *, model: LatentDiffusion | None = None, seed: int | None = None
