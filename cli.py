@@ -289,8 +289,9 @@ def search(
     ] = None,
     name: Annotated[str | None, typer.Option(help="Name of this instance of the study.")] = None,
     workers: Annotated[
-        int, typer.Option(min=1, help="Processes of this machine: a GPU each, or a share of the threads.")
-    ] = 1,
+        int | None, typer.Option(min=1, help="Processes at a time: a GPU each, or a share of the threads.")
+    ] = None,
+    backend: Annotated[str, typer.Option(help="Where they run: local, or ray for a Ray cluster.")] = "local",
     storage: Annotated[
         str | None, typer.Option(envvar="SBLDM_STORAGE", help="postgresql://USER@HOST/DATABASE, for many machines.")
     ] = None,
@@ -303,6 +304,7 @@ def search(
     from search.studies import find_question
 
     asked = find_question(study)  # before the libraries that take seconds
+    from search.backends import find_backend
     from search.compose import compose
     from search.conclude import conclude
     from search.inspect import find_format
@@ -320,6 +322,7 @@ def search(
         typer.echo("\n".join(describe_plan(asked, settings, range(seeds))))
         return
     check_storage(storage)
+    find_backend(backend).check(storage, tracking_uri or "sqlite:")
     store = _open(home, tracking_uri, must_exist=False)
     follow(
         run_study(
@@ -333,6 +336,7 @@ def search(
             workers=workers,
             storage=storage,
             timeout=seconds,
+            backend=backend,
         )
     )
     found = conclude(asked, name, home, store)

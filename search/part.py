@@ -47,6 +47,10 @@ class Part:
         """Say whether the time is over."""
         return self.until is not None and time.time() >= self.until
 
+    def left(self) -> int:
+        """Return how many trials nobody has run or runs."""
+        return self.queue.left(self.draws)
+
     def in_time(self, events: Generator[E, None, None]) -> Generator[E, None, None]:
         """Pass events on until the time is over; what is then closed commits its work."""
         with closing(events):

@@ -2,30 +2,30 @@
 
 import re
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from sbldm.errors import ConfigError, ResourceError
 from sbldm.spec import digest_of
-from search.attempt import Complete, Story, attempt
+from search.attempt import Complete, Story, attempt, objective
+from search.backends import Order, find_backend
 from search.cache import Cache
 from search.config import ExperimentConfig, override
 from search.draws import ask_for, check_ranges, tell_draw
-from search.events import ExperimentResult
 from search.experiment import run_experiment
 from search.inspect import describe_ranges
 from search.open_study import OpenStudy
 from search.part import Part
 from search.pruning import tell_pruning
-from search.queue import Lease, TrialQueue
+from search.queue import Draw, Lease, TrialQueue
 from search.recording import record_run
 from search.study import Cell, Study
 from search.study_events import StudyEvent, Told, TrialFinished, TrialPruned, TrialStarted
 from search.study_run import check_cells, close_parent, facts, find_or_start, goals, open_parent, study_to_json
 from search.tracking import MlflowStore
-from search.workers import Task, run_workers, share_out
+from search.workers import Task
 
 __all__ = [
     "Part",
@@ -88,9 +88,10 @@ def run_study(
     store: MlflowStore,
     name: str,
     trials: int | None = None,
-    workers: int = 1,
+    workers: int | None = None,
     storage: str | None = None,
     timeout: float | None = None,
+    backend: str = "local",
 ) -> Generator[StudyEvent, None, str]:
     """Run what is not done yet, and return the id of the study's own run.
 
@@ -105,16 +106,19 @@ def run_study(
         store: where runs are tracked.
         name: of this instance of the study; another base needs another name.
         trials: of a grid: stop after so many; the same command goes on later.
-        workers: processes of this machine that work at it; each has its own GPU, or its share of the threads.
+        workers: processes that work at it; each has its own GPU, or its share of the threads. None for one, or for what
+            the backend has room for.
         storage: address of a PostgreSQL database for the trials, for workers on many machines.
         timeout: seconds after which no trial is begun, and running ones are committed; the same command goes on later.
+        backend: where the workers run.
 
     Raises:
         ResourceError: the workers have died too often.
     """
     check_name(name)
-    if workers < 1:
+    if workers is not None and workers < 1:
         raise ConfigError(f"workers must be at least 1, but got {workers}")
+    find_backend(backend).check(storage, store.uri)
     check_study(study, base, seeds)
     queue = TrialQueue(home, name, storage, goals(study))
     queue.check_same(facts(override(base, study.base), study, seeds))
@@ -127,7 +131,8 @@ def run_study(
     part = Part(study, base, tuple(seeds), home, name, queue, store, parent, until)
     trials = trials if part.draws is None else None  # which the draws themselves limit
     try:
-        yield from work(part, trials) if workers == 1 else _share_work(part, trials, workers, storage)
+        alone = backend == "local" and workers in {None, 1}
+        yield from work(part, trials) if alone else _share_work(part, trials, workers, storage, backend)
         yield from _tell_given_up(part)
         yield from tell_pruning(part)
         yield from _tell_time(part)
@@ -157,21 +162,30 @@ def describe_plan(study: Study | OpenStudy, base: ExperimentConfig, seeds: Seque
 
 def work(part: Part, trials: int | None) -> Generator[StudyEvent, None, None]:
     """Run one trial after the other in this process, until none is left, so many have ended, or the time is over."""
-    if isinstance(part.study, OpenStudy):
-        ask = ask_for(part.study, part.base.seed)
-        while not part.is_late and (lease := part.queue.next(ask)):
-            yield from part.in_time(attempt(tell_draw(lease, part), lease, part))
-        return
-    planned = {(trial.cell.key, trial.seed): trial for trial in plan(part.study, part.base, part.seeds)}
+    ask, tell = _how(part)
     done = 0
-    while (trials is None or done < trials) and not part.is_late and (lease := part.queue.next()):
-        key = lease.attributes["key"], lease.attributes["seed"]
-        trial = planned.get(key) or _recall(part.study, part.base, *key)
-        yield from part.in_time(attempt(_tell_trial(trial, lease, len(planned), part), lease, part))
+    while (trials is None or done < trials) and not part.is_late and (lease := part.queue.next(ask)):
+        yield from part.in_time(attempt(tell(lease), lease, part))
         done += 1
 
 
-def _share_work(part: Part, trials: int | None, workers: int, storage: str | None) -> Generator[StudyEvent, None, None]:
+def _how(part: Part) -> tuple[Draw | None, Callable[[Lease], Story]]:
+    """Return what draws a trial that nobody has planned, if anything, and what runs the one that is leased."""
+    study = part.study
+    if isinstance(study, OpenStudy):
+        return ask_for(study, part.base.seed), lambda lease: tell_draw(lease, part)
+    planned = {(trial.cell.key, trial.seed): trial for trial in plan(study, part.base, part.seeds)}
+
+    def tell(lease: Lease) -> Story:
+        key = lease.attributes["key"], lease.attributes["seed"]
+        return _tell_trial(planned.get(key) or _recall(study, part.base, *key), lease, len(planned), part)
+
+    return None, tell
+
+
+def _share_work(
+    part: Part, trials: int | None, workers: int | None, storage: str | None, backend: str
+) -> Generator[StudyEvent, None, None]:
     shared = Task(
         study=study_to_json(part.study),
         base=part.base.model_dump(mode="json"),
@@ -183,11 +197,12 @@ def _share_work(part: Part, trials: int | None, workers: int, storage: str | Non
         parent=part.parent,
         until=part.until,
     )
-    lost = yield from run_workers(share_out(shared, trials, workers), device=part.base.device)
-    waiting = part.queue.left(part.draws)
+    order = Order(shared, trials, workers, part.base.device, part.left)
+    lost = yield from find_backend(backend).run(order)
+    waiting = order.waiting()
     if lost and waiting and trials is None and not part.is_late:
         raise ResourceError(
-            f"{waiting} trial(s) wait, but {lost} of {workers} workers died too often (is there memory for so many?);"
+            f"{waiting} trial(s) wait, but {lost} worker(s) died too often (is there memory for so many?);"
             " the same command goes on"
         )
 
@@ -202,11 +217,6 @@ def _tell_trial(trial: PlannedTrial, lease: Lease, planned: int, part: Part) -> 
     events = run_experiment(trial.config, Cache(part.home / "cache"))
     result = yield from record_run(trial.config, events, part.store.tracker(run_id))
     return Complete((objective(result),), result)
-
-
-def objective(result: ExperimentResult) -> float:
-    """Return the Frechet distance, by which Optuna's own pages order the trials."""
-    return next(each.point for name, each in result.results.items() if name.startswith("eval/fd_"))
 
 
 def _find_or_start(trial: PlannedTrial, part: Part) -> str:
@@ -229,8 +239,7 @@ def _tell_given_up(part: Part) -> Generator[StudyEvent, None, None]:
 
 def _tell_time(part: Part) -> Generator[Told, None, None]:
     """Say that the time was over before the trials were done."""
-    left = part.queue.left(part.draws)
-    if part.is_late and left:
+    if part.is_late and (left := part.left()):
         yield Told(f"the time is over, and {left} trial(s) are not done; the same command goes on with them")
 
 

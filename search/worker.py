@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 import traceback
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +19,7 @@ from search.part import Part
 from search.progress import Narrator
 from search.queue import TrialQueue
 from search.runner import work
-from search.study_events import StudyEvent, TrialFinished, TrialPruned
+from search.study_events import StudyEvent, TrialFinished, TrialPruned, TrialStarted
 from search.study_run import goals, study_from_json
 from search.tracking import MlflowStore
 from search.workers import Task
@@ -28,12 +29,16 @@ QUIET_SECONDS = 0.2
 
 def main() -> int:
     """Work until no trial waits, the share is done, or the parent asks to stop or is gone; return the exit code."""
-    mouth = Mouth(os.fdopen(os.dup(sys.stdout.fileno()), "w"))
+    mouth = Mouth(_to_pipe(os.fdopen(os.dup(sys.stdout.fileno()), "w")))
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what libraries print is no message
     line = sys.stdin.readline()
     threading.Thread(target=_watch_parent, daemon=True).start()
+    return serve(Task(**json.loads(line)), mouth)
+
+
+def serve(task: Task, mouth: "Mouth") -> int:
+    """Work at a task, tell what goes wrong, and return the exit code."""
     try:
-        task = Task(**json.loads(line))
         _work(task, mouth)
     except Stopped as stopped:
         return stopped.exit_code
@@ -48,12 +53,14 @@ def main() -> int:
 class Mouth:
     """What tells the parent; passing lines only now and then."""
 
-    pipe: IO[str]
+    send: Callable[[dict[str, Any]], None]
     narrator: Narrator = field(default_factory=lambda: Narrator(every=0.25))
     _told: float = -1.0
 
     def narrate(self, event: StudyEvent) -> None:
         """Tell an event in words, if there is anything to say."""
+        if isinstance(event, TrialStarted):
+            self.tell({"begun": 1})
         line = self.narrator.tell(event)
         now = time.monotonic()
         if line is not None and (not line.passing or now - self._told >= QUIET_SECONDS):
@@ -65,10 +72,17 @@ class Mouth:
     def tell(self, message: dict[str, Any]) -> None:
         """Send one message; a parent that is gone is one that asks to stop."""
         try:
-            self.pipe.write(json.dumps(message) + "\n")
-            self.pipe.flush()
+            self.send(message)
         except BrokenPipeError:
             signal.raise_signal(signal.SIGTERM)
+
+
+def _to_pipe(pipe: IO[str]) -> Callable[[dict[str, Any]], None]:
+    def send(message: dict[str, Any]) -> None:
+        pipe.write(json.dumps(message) + "\n")
+        pipe.flush()
+
+    return send
 
 
 def _work(task: Task, mouth: Mouth) -> None:

@@ -156,7 +156,7 @@ class _Worker:
     def hear(self, message: dict[str, Any]) -> Generator[WorkerSaid, None, None]:
         """Pass on a line, count a trial, or raise what the worker has reported."""
         if "failed" in message:
-            raise _revive(message) from RuntimeError(f"in worker {self.task.worker}:\n{message['trace']}")
+            raise revive(message) from RuntimeError(f"in worker {self.task.worker}:\n{message['trace']}")
         self.done += int("done" in message)
         if "text" in message:
             yield self.say(message["text"], passing=message["passing"])
@@ -193,7 +193,8 @@ def _stop(crew: Sequence[_Worker]) -> None:
             worker.listener.join(timeout=1)
 
 
-def _revive(message: dict[str, Any]) -> Exception:
+def revive(message: dict[str, Any]) -> Exception:
+    """Return the error that a worker has reported, of its kind where it is one of ours."""
     kind = getattr(sbldm.errors, message["failed"], None)
     if isinstance(kind, type) and issubclass(kind, Exception):
         return kind(message["message"])

@@ -135,6 +135,7 @@ def test_the_overview_names_every_command(told: dict[str, dict[str, str]]) -> No
         (["cache", "ls"], 4, ("no runs are tracked here yet",)),
         (["cache", "gc", "--older-than", "-1"], 2, ("--older-than",)),
         (["search", "--study", "gamma", "--workers", "0"], 2, ("--workers",)),
+        (["search", "--study", "gamma", "--backend", "rai"], 2, ("unknown backend 'rai'", "did you mean 'ray'")),
         (["search", "--study", "gamma", "--storage", "mysql://me@here/x"], 2, ("postgresql://",)),
         (["schedule", "--gamma", "-1", "--plot", "a.png"], 2, ("schedule.gamma", "greater than 0", "-1")),
         (["schedule", "--kind", "cosin"], 2, ("'cosin'", "did you mean 'cosine'")),
