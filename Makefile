@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 RUN := $(BIN)/sbldm
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all check format bench-fd bench-evaluate bench-model coverage sensitivity soak-study clean
+.PHONY: help demo test test-all check format bench-fd bench-evaluate bench-model bench-studies coverage sensitivity soak-study clean
 
 help: ## Show these targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-15s %s\n", $$1, $$2}'
@@ -51,6 +51,9 @@ bench-evaluate: $(VENV)/installed-test ## Time feature extraction and all metric
 bench-model: $(VENV)/installed-test ## Time training and sampling against MONAI and diffusers
 	$(BIN)/python -m pip install --quiet --editable ".[bench]"
 	$(BIN)/python benchmarks/model.py
+
+bench-studies: $(VENV)/installed-test ## Time four studies with one cache against their trials from nothing (about 1.5 hours)
+	$(BIN)/python benchmarks/studies.py
 
 sensitivity: $(VENV)/installed-test ## Ask each metric what damage it notices, on phantoms
 	$(BIN)/python benchmarks/sensitivity.py

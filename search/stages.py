@@ -131,7 +131,7 @@ def network_stage(
     *,
     conditioning: ConditioningSpec = EVERY_TENTH,
 ) -> Generator[Event, None, Trained]:
-    """Return the trained model; settings that make the same noise levels share one training."""
+    """Return the trained model; settings that make the same noise levels and gradients share one training."""
     spec, conditioner = model_spec(config, data), measure_training(data)
     digest, untrained_digest = name_network(config, codec_digest, conditioner, conditioning)
 
@@ -141,7 +141,7 @@ def network_stage(
             spec,
             latents,
             data.train.positions,
-            loss=config.loss,
+            loss=config.loss.reduced(),
             cutmix=config.cutmix,
             seed=config.seed,
             conditioner=conditioner,
@@ -178,7 +178,7 @@ def name_network(
     They name the form of a network that is told conditions from its second on, so that one that was cached in an
     older form is trained anew. All other digests stay as they are.
     """
-    settings = [part.model_dump(mode="json") for part in (config.network, config.loss, config.cutmix)]
+    settings = [part.model_dump(mode="json") for part in (config.network, config.loss.reduced(), config.cutmix)]
     settings.append(_decisive(config.training))
     levels = sha256(config.schedule.build().alpha_bar.numpy().tobytes())
     form = config.network.conditioned_form

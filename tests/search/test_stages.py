@@ -40,6 +40,8 @@ def data(tiny: ExperimentConfig, cache: Cache, follow: Follow) -> PreparedData:
         ({"training.validations": 0}, True),
         ({"training.learning_rate": 2e-3}, False),
         ({"loss": {"kind": "mse", "snr_clip": 5.0}}, False),
+        ({"loss": {"kind": "radial", "weight": 0.0}}, True),
+        ({"loss": {"kind": "radial", "weight": 0.1}}, False),
         ({"seed": 9}, False),
         ({"skip": {"kind": "none"}, "training_levels": {"kind": "uniform"}}, True),
         ({"skip": {"kind": "gaussian"}}, False),

@@ -30,6 +30,10 @@ class LossSpec(Spec):
     ) -> Float[Tensor, " b"]:
         """Return the loss of each sample; 0 exactly where the estimate is the truth."""
 
+    def reduced(self) -> "LossSpec":
+        """Return the simplest loss of the same values and gradients, so that a training by either is the same one."""
+        return self
+
 
 LOSSES = Registry("loss", LossSpec)  # type: ignore[type-abstract]  # only its rivals are built
 AnyLoss = Annotated[SerializeAsAny[LossSpec], BeforeValidator(LOSSES.parse)]

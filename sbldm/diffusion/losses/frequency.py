@@ -9,6 +9,7 @@ from pydantic import Field
 from torch import Tensor
 
 from sbldm.diffusion.losses.base import LossSpec, min_snr_weight, squared_error
+from sbldm.diffusion.losses.mse import MeanSquaredError
 from sbldm.diffusion.process import Estimate, Prediction
 from sbldm.diffusion.schedules.schedule import Schedule
 
@@ -22,6 +23,10 @@ class FrequencyLossSpec(LossSpec):
     """How much the frequency term counts beside the squared error."""
     space: Literal["x0", "eps"] = "x0"
     """x0: error of the clean estimate times min(SNR, snr_clip), 5 if unset; eps: error of the noise, which is white."""
+
+    def reduced(self) -> LossSpec:
+        """Return the plain loss where the frequency term counts nothing."""
+        return self if self.weight else MeanSquaredError(snr_clip=self.snr_clip)
 
     @abstractmethod
     def emphasis(self, power: Float[Tensor, "b c h w"]) -> Float[Tensor, "#b #c h w"]:

@@ -151,6 +151,28 @@ def test_the_loss_adds_weight_times_the_frequency_term() -> None:
     assert_close(value(loss, clean, noise, off, "v"), off.square().mean((1, 2, 3)) + 0.25 * term)
 
 
+@pytest.mark.parametrize(
+    "loss", [*RIVALS, Radial(weight=0, snr_clip=5), Radial(weight=0, space="eps"), Focal(weight=0)]
+)
+def test_a_reduced_loss_has_to_the_bit_the_value_and_the_gradient_of_the_whole(loss: LossSpec) -> None:
+    clean, noise, off = case()
+    for prediction in PREDICTIONS:
+        pulls = []
+        for each in (loss, loss.reduced()):
+            moved = off.clone().requires_grad_()
+            cost = value(each, clean, noise, moved, prediction)
+            pulls.append((cost, *torch.autograd.grad(cost.sum(), moved)))
+        assert torch.equal(pulls[0][0], pulls[1][0])
+        assert torch.equal(pulls[0][1], pulls[1][1])
+
+
+def test_a_frequency_loss_without_weight_is_the_plain_loss() -> None:
+    assert (
+        Radial(weight=0, snr_clip=5).reduced() == Focal(weight=0, snr_clip=5).reduced() == MeanSquaredError(snr_clip=5)
+    )
+    assert Radial(weight=0.1).reduced() == Radial(weight=0.1)
+
+
 @given(power=st.floats(-3, 3), r0=st.floats(0.01, 2), height=st.integers(1, 9), width=st.integers(2, 9))
 def test_radial_weights_average_to_one(power: float, r0: float, height: int, width: int) -> None:
     weights = Radial(power=power, r0=r0).emphasis(torch.ones(1, 1, height, width, dtype=torch.float64))

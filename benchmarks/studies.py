@@ -1,0 +1,153 @@
+"""How much do studies save by sharing work? Four studies with one cache, against the same trials each from nothing.
+
+Every trial is the real thing, tracked in MLflow as on the command line; both arms write to one tracking database, so
+that the cache is all that differs. An independent trial finds an empty cache. Of the independent trials only a random
+part is run where --sample says so, at least one of each study, and the time of the others is taken to be the mean of
+their study; the numbers of every trial that is run twice must be equal to the last digit. Times are CPU seconds of one
+thread, since other work on the machine stretches the clock; the clock's are printed beside them.
+
+    python benchmarks/studies.py                          # all trials twice: about an hour and a half on one core
+    python benchmarks/studies.py --sample 5               # five of the independent trials
+    python benchmarks/studies.py --set training.steps=50  # in little time, where sharing saves more than in real life
+"""
+
+import argparse
+import random
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+import torch
+
+from evaluation import MetricResult
+from search.cache import Cache
+from search.compose import pairs
+from search.config import ExperimentConfig, override
+from search.presets import preset
+from search.runner import TrialFinished, plan, run_study
+from search.runs import train_run
+from search.studies import STUDIES
+from search.tracking import MlflowStore
+
+NAMES = ("gamma", "frequency", "cutmix", "early-stop")
+LEAST_RATIO = 3.0
+Results = dict[str, MetricResult]
+
+
+@dataclass(frozen=True)
+class Spent:
+    """What something took: of one thread's time, and by the clock."""
+
+    cpu: float
+    clock: float
+
+    def __str__(self) -> str:
+        """Say both."""
+        return f"{self.cpu:.0f} CPU s ({self.clock:.0f} s by the clock)"
+
+
+def run_timed(events: Generator[Any, None, Any]) -> tuple[list[Any], Any, Spent]:
+    """Run to the end; return the ends of trials, what is returned, and the time."""
+    cpu, clock, seen = time.process_time(), time.perf_counter(), []
+    while True:
+        try:
+            event = next(events)
+        except StopIteration as end:
+            return seen, end.value, Spent(time.process_time() - cpu, time.perf_counter() - clock)
+        if isinstance(event, TrialFinished):
+            seen.append(event)
+
+
+def run_shared(
+    names: Sequence[str], base: ExperimentConfig, seeds: Sequence[int], folder: Path, store: MlflowStore
+) -> tuple[dict[tuple[str, str], Results], dict[str, Spent]]:
+    """Run the studies one after the other with one cache; return the results of each trial, and each study's time."""
+    results, spent = {}, {}
+    for name in names:
+        events = run_study(STUDIES[name], base, seeds=seeds, home=folder, store=store, name=name)
+        ends, _, spent[name] = run_timed(events)
+        for end in ends:
+            assert end.result is not None, f"{name}, {end.label}: {end.reason}"
+            results[name, end.label] = end.result.results
+        print(f"{name}: {len(ends)} trials with the cache in {spent[name]}", flush=True)
+    return results, spent
+
+
+def choose(trials: Sequence[tuple[str, str]], sample: int | None, seed: int) -> list[tuple[str, str]]:
+    """Return so many of the trials at random, at least one of each study; None for all."""
+    if sample is None or sample >= len(trials):
+        return list(trials)
+    shuffled = random.Random(seed).sample(trials, len(trials))
+    first = {name: (name, label) for name, label in reversed(shuffled)}
+    others = [trial for trial in shuffled if trial not in first.values()]
+    return sorted([*first.values(), *others][: max(sample, len(first))], key=trials.index)
+
+
+def extrapolate(seconds: dict[tuple[str, str], float], trials: Sequence[tuple[str, str]]) -> float:
+    """Return the time of all trials, where each that was not run takes the mean of its study."""
+    known = defaultdict(list)
+    for (name, _), value in seconds.items():
+        known[name].append(value)
+    return sum(seconds.get((name, label), fmean(known[name])) for name, label in trials)
+
+
+def compare(options: argparse.Namespace, folder: Path) -> float:
+    """Run both arms, say what they took, and return how many times as long the independent one takes."""
+    base = override(preset(options.preset), {"device": "cpu", **pairs(options.set)})
+    seeds, store = range(options.seeds), MlflowStore(folder)
+    planned = {
+        (name, trial.label): trial.config for name in options.studies for trial in plan(STUDIES[name], base, seeds)
+    }
+    shared, spent = run_shared(options.studies, base, seeds, folder, store)
+    alone, clock = {}, {}
+    chosen = choose(list(planned), options.sample, options.seed)
+    for name, label in chosen:
+        with tempfile.TemporaryDirectory() as empty:
+            run = train_run(planned[name, label], name=f"alone {name} {label}", cache=Cache(Path(empty)), store=store)
+            _, (_, result), took = run_timed(run)
+        check_same(shared[name, label], result.results, f"{name}, {label}")
+        alone[name, label], clock[name, label] = took.cpu, took.clock
+        print(f"{name}, {label}: alone in {took}, the same numbers", flush=True)
+    together = sum(each.cpu for each in spent.values())
+    apart = extrapolate(alone, list(planned))
+    how = "all run" if len(chosen) == len(planned) else f"{len(chosen)} run, the others at the mean of their study"
+    print(
+        f"\n{len(planned)} trials of {len(options.studies)} studies, {options.seeds} seed(s), preset {options.preset}"
+    )
+    print(f"with one cache: {Spent(together, sum(each.clock for each in spent.values()))}")
+    print(f"independently: {Spent(apart, extrapolate(clock, list(planned)))}, {how}")
+    print(f"ratio: {apart / together:.2f} in CPU seconds")
+    return apart / together
+
+
+def check_same(found: Results, expected: Results, what: str) -> None:
+    """Refuse numbers that the cache has changed."""
+    odd = sorted(name for name in found.keys() | expected.keys() if found.get(name) != expected.get(name))
+    assert not odd, f"{what}: {', '.join(odd)} differ with the cache"
+
+
+def main() -> None:
+    """Compare, and fail where sharing saves less than two thirds."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--preset", default="quick")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
+    parser.add_argument("--studies", nargs="+", default=list(NAMES), choices=NAMES)
+    parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--sample", type=int, help="independent trials to run; all by default")
+    parser.add_argument("--seed", type=int, default=0, help="of the sample")
+    parser.add_argument("--least", type=float, default=LEAST_RATIO, help="smallest ratio that passes")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    with tempfile.TemporaryDirectory() as folder:
+        ratio = compare(options, Path(folder))
+    if ratio < options.least:
+        raise SystemExit(f"sharing saves too little: {ratio:.2f} times as fast, and {options.least:g} are wanted")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,56 @@
+"""The race of shared against independent trials: its arithmetic, and a whole one too small to mean anything."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from evaluation import MetricResult
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
+import studies
+
+TRIALS = [("gamma", "a"), ("gamma", "b"), ("gamma", "c"), ("cutmix", "d"), ("cutmix", "e")]
+
+
+def test_a_trial_that_was_not_run_is_taken_to_last_as_the_others_of_its_study() -> None:
+    assert studies.extrapolate({("gamma", "a"): 2.0, ("gamma", "c"): 4.0, ("cutmix", "e"): 10.0}, TRIALS) == 29.0
+    assert studies.extrapolate(dict.fromkeys(TRIALS, 7.0), TRIALS) == 35.0
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_sample_has_a_trial_of_each_study_and_is_drawn_by_its_seed(seed: int) -> None:
+    chosen = studies.choose(TRIALS, 3, seed)
+    assert len(set(chosen)) == 3
+    assert {name for name, _ in chosen} == {"gamma", "cutmix"}
+    assert chosen == studies.choose(TRIALS, 3, seed)
+    assert len({tuple(studies.choose(TRIALS, 3, each)) for each in range(20)}) > 1
+    assert studies.choose(TRIALS, None, seed) == studies.choose(TRIALS, 9, seed) == TRIALS
+
+
+def test_numbers_that_the_cache_changes_are_told_by_name() -> None:
+    one = MetricResult("fd", 1.0, 0.5, 1.5, 0.95, "none", {"real": 2}, "none", "lower")
+    other = MetricResult("fd", 1.0 + 1e-12, 0.5, 1.5, 0.95, "none", {"real": 2}, "none", "lower")
+    studies.check_same({"eval/fd": one}, {"eval/fd": one}, "gamma, a")
+    with pytest.raises(AssertionError, match="gamma, a: eval/fd differ"):
+        studies.check_same({"eval/fd": one}, {"eval/fd": other}, "gamma, a")
+    with pytest.raises(AssertionError, match="eval/fd differ"):
+        studies.check_same({"eval/fd": one}, {}, "gamma, a")
+
+
+@pytest.mark.slow
+def test_a_small_race_ends_with_equal_numbers() -> None:
+    script = Path(__file__).parents[2] / "benchmarks" / "studies.py"
+    small = ["data.patients=14", "data.slices=4", "prepare.size=32", "data.size=32", "evaluation.samples=12"]
+    small += ["training.steps=6", "autoencoder_training.steps=6", "autoencoder.hidden_dims=[4,4]"]
+    small += ["autoencoder.downsample=4", "autoencoder.latent_channels=3", "evaluation.companion=null"]
+    small += ["training.warmup_steps=2", "autoencoder_training.warmup_steps=2", "training.batch=4"]
+    small += ["network={kind: plain, model_channels: 8, blocks: 1}", "sampler.steps=2"]
+    changes = [word for each in small for word in ("--set", each)]
+    command = [sys.executable, script, "--studies", "cutmix", "early-stop", "--sample", "2", "--least", "0", *changes]
+    outcome = subprocess.run(command, capture_output=True, text=True, timeout=280, check=False)
+    assert outcome.returncode == 0, outcome.stderr[-3000:]
+    assert outcome.stdout.count("the same numbers") == 2
+    assert "8 trials of 2 studies, 1 seed(s)" in outcome.stdout
+    assert "2 run, the others at the mean of their study" in outcome.stdout
