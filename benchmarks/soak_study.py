@@ -96,7 +96,9 @@ def be_parent(options):
 
 
 def be_worker(options):
-    """Work as any other, having said which process it is."""
+    """Work as any other, having said which process it is once it has loaded what takes longer than a life."""
+    import mlflow  # noqa: F401
+
     import search.worker
 
     (Path(options.home) / "alive" / str(os.getpid())).touch()
@@ -180,6 +182,9 @@ def verdict(options, storage):
     assert statuses == {"FINISHED": options.trials}, statuses
     assert set(per_cell.values()) == {1}, per_cell
     assert study.status == "FINISHED"
+    values = {trial.user_attrs["cell"]: trial.value for trial in trials if trial.state.name == "COMPLETE"}
+    assert {run.tags["sbldm.cell"]: run.metrics["eval/fd_none"] for run in runs} == values
+    assert {cell: float(cell.partition("=")[2]) for cell in values} == values  # what the stand-in makes of each
     return f"trials {dict(states)}; runs {dict(statuses)}; no trial with two runs"
 
 
