@@ -64,18 +64,22 @@ def run_timed(events: Generator[Any, None, Any]) -> tuple[list[Any], Any, Spent]
 
 
 def run_shared(
-    names: Sequence[str], base: ExperimentConfig, seeds: Sequence[int], folder: Path, store: MlflowStore
-) -> tuple[dict[tuple[str, str], Results], dict[str, Spent]]:
-    """Run the studies one after the other with one cache; return the results of each trial, and each study's time."""
-    results, spent = {}, {}
-    for name in names:
-        events = run_study(STUDIES[name], base, seeds=seeds, home=folder, store=store, name=name)
-        ends, _, spent[name] = run_timed(events)
-        for end in ends:
-            assert end.result is not None, f"{name}, {end.label}: {end.reason}"
-            results[name, end.label] = end.result.results
-        print(f"{name}: {len(ends)} trials with the cache in {spent[name]}", flush=True)
-    return results, spent
+    name: str, base: ExperimentConfig, seeds: Sequence[int], folder: Path, store: MlflowStore
+) -> tuple[dict[str, Results], Spent]:
+    """Run a study with the cache that all share; return the results of each trial, and the time."""
+    events = run_study(STUDIES[name], base, seeds=seeds, home=folder, store=store, name=name)
+    ends, _, spent = run_timed(events)
+    for end in ends:
+        assert end.result is not None, f"{name}, {end.label}: {end.reason}"
+    print(f"{name}: {len(ends)} trials with the cache in {spent}", flush=True)
+    return {end.label: end.result.results for end in ends}, spent
+
+
+def run_alone(config: ExperimentConfig, name: str, store: MlflowStore) -> tuple[Results, Spent]:
+    """Run one trial from nothing; return its results, and the time."""
+    with tempfile.TemporaryDirectory() as empty:
+        _, (_, result), spent = run_timed(train_run(config, name=name, cache=Cache(Path(empty)), store=store))
+    return result.results, spent
 
 
 def choose(trials: Sequence[tuple[str, str]], sample: int | None, seed: int) -> list[tuple[str, str]]:
@@ -88,12 +92,20 @@ def choose(trials: Sequence[tuple[str, str]], sample: int | None, seed: int) -> 
     return sorted([*first.values(), *others][: max(sample, len(first))], key=trials.index)
 
 
-def extrapolate(seconds: dict[tuple[str, str], float], trials: Sequence[tuple[str, str]]) -> float:
+def extrapolate(spent: dict[tuple[str, str], Spent], trials: Sequence[tuple[str, str]]) -> Spent:
     """Return the time of all trials, where each that was not run takes the mean of its study."""
     known = defaultdict(list)
-    for (name, _), value in seconds.items():
-        known[name].append(value)
-    return sum(seconds.get((name, label), fmean(known[name])) for name, label in trials)
+    for (name, _), each in spent.items():
+        known[name].append(each)
+    means = {
+        name: Spent(fmean(one.cpu for one in each), fmean(one.clock for one in each)) for name, each in known.items()
+    }
+    return total([spent.get(trial, means[trial[0]]) for trial in trials])
+
+
+def total(parts: Sequence[Spent]) -> Spent:
+    """Return the sum."""
+    return Spent(sum(each.cpu for each in parts), sum(each.clock for each in parts))
 
 
 def compare(options: argparse.Namespace, folder: Path) -> float:
@@ -103,26 +115,25 @@ def compare(options: argparse.Namespace, folder: Path) -> float:
     planned = {
         (name, trial.label): trial.config for name in options.studies for trial in plan(STUDIES[name], base, seeds)
     }
-    shared, spent = run_shared(options.studies, base, seeds, folder, store)
-    alone, clock = {}, {}
     chosen = choose(list(planned), options.sample, options.seed)
-    for name, label in chosen:
-        with tempfile.TemporaryDirectory() as empty:
-            run = train_run(planned[name, label], name=f"alone {name} {label}", cache=Cache(Path(empty)), store=store)
-            _, (_, result), took = run_timed(run)
-        check_same(shared[name, label], result.results, f"{name}, {label}")
-        alone[name, label], clock[name, label] = took.cpu, took.clock
-        print(f"{name}, {label}: alone in {took}, the same numbers", flush=True)
-    together = sum(each.cpu for each in spent.values())
-    apart = extrapolate(alone, list(planned))
+    together, alone = [], {}
+    for study in options.studies:
+        shared, spent = run_shared(study, base, seeds, folder, store)
+        together.append(spent)
+        for name, label in (each for each in chosen if each[0] == study):
+            found, alone[name, label] = run_alone(planned[name, label], f"alone {label}", store)
+            check_same(shared[label], found, f"{name}, {label}")
+            print(f"{name}, {label}: alone in {alone[name, label]}, the same numbers", flush=True)
+        so_far = [trial for trial in planned if trial[0] in options.studies[: len(together)]]
+        sides = total(together), extrapolate(alone, so_far)
+        print(f"so far {len(so_far)} trials: {sides[0]} with one cache, {sides[1]} without", flush=True)
     how = "all run" if len(chosen) == len(planned) else f"{len(chosen)} run, the others at the mean of their study"
     print(
         f"\n{len(planned)} trials of {len(options.studies)} studies, {options.seeds} seed(s), preset {options.preset}"
     )
-    print(f"with one cache: {Spent(together, sum(each.clock for each in spent.values()))}")
-    print(f"independently: {Spent(apart, extrapolate(clock, list(planned)))}, {how}")
-    print(f"ratio: {apart / together:.2f} in CPU seconds")
-    return apart / together
+    print(f"with one cache: {sides[0]}\nindependently: {sides[1]}; {how}")
+    print(f"ratio: {sides[1].cpu / sides[0].cpu:.2f} in CPU seconds")
+    return sides[1].cpu / sides[0].cpu
 
 
 def check_same(found: Results, expected: Results, what: str) -> None:

@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float64, Int64
 from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d, pad
 
-from evaluation.closeness import Calibration, Nearest, closeness, gather_reference, number_patients
+from evaluation.closeness import Calibration, Nearest, Reference, closeness, gather_reference, number_patients
 from evaluation.memorization import THRESHOLD, MemorizationAudit, audit
 from evaluation.registration import register
 from evaluation.types import FeatureSet, ImageSet, counts
@@ -30,8 +30,21 @@ def pixel_memorization(
     false_discovery: float = 0.05,
     threshold: float = THRESHOLD,
     calibration: Calibration = "held-out",
+    reference: Reference | None = None,
 ) -> MemorizationAudit:
-    """Search the pixels for copies, flipped and slightly shifted ones too; distances are root mean squares."""
+    """Search the pixels for copies, flipped and slightly shifted ones too; distances are root mean squares.
+
+    Args:
+        train: slices that the generator has seen.
+        held_out: slices that it has not seen.
+        generated: slices under suspicion.
+        level: of the intervals.
+        false_discovery: largest expected share of wrong names among the copies that are named.
+        threshold: p-value at which a slice counts as a copy.
+        calibration: whose slices show how near one comes by chance.
+        reference: what ``pixel_reference`` returns of the same slices and calibration, where it is known: it
+            does not depend on the generated ones, and takes most of the time.
+    """
     for images in (held_out, generated):
         if images.images.shape[1:] != train.images.shape[1:]:
             shapes = tuple(images.images.shape[1:]), tuple(train.images.shape[1:])
@@ -39,7 +52,7 @@ def pixel_memorization(
     neighbors = ImageNeighbors(train)
     return audit(
         closeness(neighbors, _shrink(generated)),
-        gather_reference(neighbors, _shrink(held_out), held_out.groups.cpu().numpy(), calibration),
+        pixel_reference(train, held_out, calibration) if reference is None else reference,
         space=SPACE,
         patients=neighbors.patients(),
         n=counts(train, generated) | {"held_out": len(held_out), "held_out_patients": held_out.patients},
@@ -48,6 +61,12 @@ def pixel_memorization(
         threshold=threshold,
         calibration=calibration,
     )
+
+
+def pixel_reference(train: ImageSet, held_out: ImageSet, calibration: Calibration) -> Reference:
+    """Return how near slices come that are no copies: of held-out patients, and of training patients left out."""
+    neighbors = ImageNeighbors(train)
+    return gather_reference(neighbors, _shrink(held_out), held_out.groups.cpu().numpy(), calibration)
 
 
 def pixel_features(images: ImageSet, size: int = 32) -> FeatureSet:

@@ -1,17 +1,20 @@
 """Does the model return its training patients? The samples of a run, audited in features and in pixels."""
 
+import io
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from evaluation import ImageSet, MetricResult, stand_alone
-from evaluation.closeness import Calibration
+from evaluation.closeness import Calibration, Reference
 from evaluation.copies import copies_constraint, copies_result, reference_result
 from evaluation.memorization import MemorizationAudit, memorization
 from evaluation.nearest_pairs import draw_nearest_pairs
-from evaluation.pixel_copies import pixel_memorization
+from evaluation.pixel_copies import pixel_memorization, pixel_reference
 from sbldm.data import PreparedData
-from sbldm.files import read_json, write_json
+from sbldm.files import atomic_write, read_json, write_json
 from sbldm.spec import digest_of
 from search.cache import Cache, Entry
 from search.config import ExperimentConfig
@@ -20,7 +23,7 @@ from search.measure import Judge, to_images
 from search.sampling import Samples
 from search.stages import cached
 
-FILE = "copies.json"
+FILE, REFERENCE = "copies.json", "reference.npz"
 CALIBRATION: Calibration = "held-out and training"
 FEWEST = 3  # training patients that can be held against each other
 
@@ -56,7 +59,8 @@ def audit_stage(
 
     def build(entry: Entry) -> Generator[Event, None, dict[str, float]]:
         train, generated = to_images(data.train), stand_alone(samples.images)
-        audits = yield from _audit(train, to_images(data.validation), generated, judge)
+        reference = yield from _reference(data, cache)
+        audits = yield from _audit(train, to_images(data.validation), generated, judge, reference)
         if show_real:
             for audit in audits:
                 draw_nearest_pairs(audit, train, generated, entry.directory / _picture(audit.space))
@@ -70,15 +74,31 @@ def audit_stage(
 
 
 def _audit(
-    train: ImageSet, held_out: ImageSet, generated: ImageSet, judge: Judge
+    train: ImageSet, held_out: ImageSet, generated: ImageSet, judge: Judge, reference: Reference
 ) -> Generator[Event, None, tuple[MemorizationAudit, ...]]:
     known, unseen = (yield from judge.features(train)), (yield from judge.features(held_out))
     drawn = yield from judge.features(generated)
     level = judge.spec.level
     return (
         memorization(known, unseen, drawn, level=level, calibration=CALIBRATION),
-        pixel_memorization(train, held_out, generated, level=level, calibration=CALIBRATION),
+        pixel_memorization(train, held_out, generated, level=level, calibration=CALIBRATION, reference=reference),
     )
+
+
+def _reference(data: PreparedData, cache: Cache) -> Generator[Event, None, Reference]:
+    """Return how near real patients come to each other in pixels; all samples held against the same data share it."""
+
+    def build(entry: Entry) -> Generator[Event, None, dict[str, float]]:
+        yield from ()
+        found = pixel_reference(to_images(data.train), to_images(data.validation), CALIBRATION)
+        content = io.BytesIO()
+        np.savez(content, ratio=found.ratio, groups=found.groups)
+        atomic_write(entry.directory / REFERENCE, content.getvalue())
+        return {}
+
+    entry, _ = yield from cached(cache, "reference", digest_of([data.digest, CALIBRATION]), build)
+    with np.load(entry.directory / REFERENCE, allow_pickle=False) as arrays:
+        return Reference(arrays["ratio"], arrays["groups"])
 
 
 def _record(audit: MemorizationAudit) -> Mapping[str, object]:

@@ -83,16 +83,24 @@ def _early_stops(
 def _diversity(
     config: ExperimentConfig, data: PreparedData, samples: Samples, cache: Cache
 ) -> Generator[Event, None, dict[str, MetricResult]]:
-    """Return how alike samples are to each other, and how alike real test patients are."""
-    sets: dict[str, ImageSet] = {"eval": stand_alone(samples.images), "floor": to_images(data.test)}
-    measurable = {kind: images for kind, images in sets.items() if images.patients >= FEWEST}
+    """Return how alike samples are to each other, and how alike real test patients are, which all samples share."""
+    sets = {
+        "eval": (stand_alone(samples.images), samples.path.parent.name),
+        "floor": (to_images(data.test), data.digest),
+    }
+    results = {}
+    for kind, (images, name) in sets.items():
+        if images.patients >= FEWEST:
+            found = yield from _diversity_of(images, name, config.evaluation.level, cache)
+            results[f"{kind}/{found.name}"] = found
+    return results
 
+
+def _diversity_of(images: ImageSet, name: str, level: float, cache: Cache) -> Generator[Event, None, MetricResult]:
     def build(entry: Entry) -> Generator[Event, None, dict[str, float]]:
         yield from ()
-        found = {kind: diversity(images, level=config.evaluation.level) for kind, images in measurable.items()}
-        write_json(entry.directory / FILE, {f"{kind}/{each.name}": each.to_json() for kind, each in found.items()})
+        write_json(entry.directory / FILE, diversity(images, level=level).to_json())
         return {}
 
-    digest = digest_of(["diversity", samples.path.parent.name, data.digest, config.evaluation.level])
-    entry, _ = yield from cached(cache, "diversity", digest, build)
-    return {name: MetricResult.from_json(value) for name, value in read_json(entry.directory / FILE).items()}
+    entry, _ = yield from cached(cache, "diversity", digest_of(["diversity of", name, level]), build)
+    return MetricResult.from_json(read_json(entry.directory / FILE))

@@ -18,6 +18,7 @@ from search.stages import Trained, cached
 GRID = 64
 WORST = 4
 FILE = "yardsticks.json"
+SAMPLES, ERRORS = "samples.png", "reconstruction_error.png"
 
 
 def rebuild(
@@ -44,19 +45,26 @@ def rebuild(
 def draw_pictures(
     config: ExperimentConfig, data: PreparedData, samples: Samples, trained: Trained, cache: Cache
 ) -> Generator[Event, None, dict[str, Path]]:
-    """Draw samples and errors; real slices are shown where the patients are phantoms or the user says so."""
-    show_real = config.data.kind == "phantom" or config.evaluation.log_real_images
-    names = {"samples": "samples.png", "error": "reconstruction_error.png"}
+    """Draw samples, and the errors that all trials with one autoencoder share.
 
-    def build(entry: Entry) -> Generator[Event, None, dict[str, float]]:
+    Real slices are shown where the patients are phantoms or the user says so.
+    """
+    show_real = config.data.kind == "phantom" or config.evaluation.log_real_images
+
+    def draw_samples(entry: Entry) -> Generator[Event, None, dict[str, float]]:
         yield from ()
-        draw_grid(stand_alone(samples.images[:GRID]), entry.directory / names["samples"], title="Generated slices")
-        truth, rebuilt = to_images(data.test), reconstruct(trained.model.codec, data.test)
-        errors = error_map(truth, rebuilt, worst=WORST if show_real else 0)
-        path = entry.directory / names["error"]
-        draw_error_map(errors, path, title="Reconstruction error, test patients", sides=("real", "reconstruction"))
+        draw_grid(stand_alone(samples.images[:GRID]), entry.directory / SAMPLES, title="Generated slices")
         return {}
 
-    digest = digest_of([samples.path.parent.name, trained.digest, show_real])
-    entry, _ = yield from cached(cache, "pictures", digest, build)
-    return {name: entry.directory / file for name, file in names.items()}
+    def draw_errors(entry: Entry) -> Generator[Event, None, dict[str, float]]:
+        yield from ()
+        truth, rebuilt = to_images(data.test), reconstruct(trained.model.codec, data.test)
+        errors = error_map(truth, rebuilt, worst=WORST if show_real else 0)
+        title = "Reconstruction error, test patients"
+        draw_error_map(errors, entry.directory / ERRORS, title=title, sides=("real", "reconstruction"))
+        return {}
+
+    drawn, _ = yield from cached(cache, "pictures", digest_of(["samples", samples.path.parent.name]), draw_samples)
+    what = digest_of(["errors", trained.codec_digest, data.digest, show_real])
+    erred, _ = yield from cached(cache, "pictures", what, draw_errors)
+    return {"samples": drawn.directory / SAMPLES, "error": erred.directory / ERRORS}

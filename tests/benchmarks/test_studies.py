@@ -1,4 +1,4 @@
-"""The race of shared against independent trials: its arithmetic, and a whole one too small to mean anything."""
+"""The race of shared against independent trials: its arithmetic, and a whole one, too small to mean anything."""
 
 import subprocess
 import sys
@@ -10,13 +10,15 @@ from evaluation import MetricResult
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 import studies
+from studies import Spent
 
 TRIALS = [("gamma", "a"), ("gamma", "b"), ("gamma", "c"), ("cutmix", "d"), ("cutmix", "e")]
 
 
 def test_a_trial_that_was_not_run_is_taken_to_last_as_the_others_of_its_study() -> None:
-    assert studies.extrapolate({("gamma", "a"): 2.0, ("gamma", "c"): 4.0, ("cutmix", "e"): 10.0}, TRIALS) == 29.0
-    assert studies.extrapolate(dict.fromkeys(TRIALS, 7.0), TRIALS) == 35.0
+    spent = {("gamma", "a"): Spent(2, 1), ("gamma", "c"): Spent(4, 3), ("cutmix", "e"): Spent(10, 20)}
+    assert studies.extrapolate(spent, TRIALS) == Spent(2 + 4 + 3 + 10 + 10, 1 + 3 + 2 + 20 + 20)
+    assert studies.extrapolate(dict.fromkeys(TRIALS, Spent(7, 8)), TRIALS) == Spent(35, 40)
 
 
 @pytest.mark.parametrize("seed", range(5))

@@ -5,7 +5,7 @@ import torch
 from evaluation import ImageSet, stand_alone
 from evaluation.copies import copies_constraint
 from evaluation.memorization import memorization
-from evaluation.pixel_copies import ImageNeighbors, pixel_features, pixel_memorization
+from evaluation.pixel_copies import ImageNeighbors, pixel_features, pixel_memorization, pixel_reference
 
 SLICES = 3
 
@@ -48,6 +48,16 @@ def test_hidden_copies_are_found_and_fresh_slices_are_not():
     assert flagged == dict(enumerate(sources.tolist()))
     assert copies_constraint(audit) > 0
     assert audit.space == "pixel"
+
+
+@pytest.mark.parametrize("calibration", ["held-out", "held-out and training"])
+def test_a_reference_that_is_known_gives_the_same_audit_and_is_not_sought_again(calibration, monkeypatch):
+    train, held_out, generated, _ = planted(copies=2, fresh=3)
+    whole = pixel_memorization(train, held_out, generated, calibration=calibration)
+    known = pixel_reference(train, held_out, calibration)
+    monkeypatch.delattr("evaluation.pixel_copies.gather_reference")
+    again = pixel_memorization(train, held_out, generated, calibration=calibration, reference=known)
+    assert again.to_json() == whole.to_json()
 
 
 def test_without_registration_the_same_copies_stay_hidden():

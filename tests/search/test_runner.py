@@ -64,6 +64,14 @@ def test_cells_that_share_a_stage_train_it_once(finished: Any, tiny: ExperimentC
     assert steps.count("diffusion") == 2 * tiny.training.steps
 
 
+def test_what_does_not_depend_on_the_samples_is_made_once_for_all_trials(finished: Any) -> None:
+    made = [event.stage for event in only(finished.events, StageFinished) if not event.cached]
+    once = ("data", "autoencoder", "latents", "yardsticks", "reference")
+    assert {stage: made.count(stage) for stage in once} == dict.fromkeys(once, 1)
+    assert {stage: made.count(stage) for stage in ("diffusion", "audit")} == {"diffusion": 2, "audit": 2}
+    assert made.count("diversity") == made.count("pictures") == 2 + 1  # of either trial's samples, and of real slices
+
+
 def test_the_same_command_again_runs_no_trial(
     finished: Any, tiny: ExperimentConfig, store: MlflowStore, follow: Follow
 ) -> None:
