@@ -20,7 +20,7 @@ from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
@@ -37,6 +37,7 @@ from search.tracking import MlflowStore
 NAMES = ("gamma", "frequency", "cutmix", "early-stop")
 LEAST_RATIO = 3.0
 Results = dict[str, MetricResult]
+R = TypeVar("R")
 
 
 @dataclass(frozen=True)
@@ -46,21 +47,32 @@ class Spent:
     cpu: float
     clock: float
 
+    def __sub__(self, earlier: "Spent") -> "Spent":
+        """Return the time since."""
+        return Spent(self.cpu - earlier.cpu, self.clock - earlier.clock)
+
     def __str__(self) -> str:
         """Say both."""
         return f"{self.cpu:.0f} CPU s ({self.clock:.0f} s by the clock)"
 
 
-def run_timed(events: Generator[Any, None, Any]) -> tuple[list[Any], Any, Spent]:
-    """Run to the end; return the ends of trials, what is returned, and the time."""
-    cpu, clock, seen = time.process_time(), time.perf_counter(), []
+def now() -> Spent:
+    """Return what both clocks show."""
+    return Spent(time.process_time(), time.perf_counter())
+
+
+def run_timed(events: Generator[Any, None, R]) -> tuple[list[tuple[TrialFinished, Spent]], R, Spent]:
+    """Run to the end; return the ends of trials with the time of each, what is returned, and the whole time."""
+    begun, seen = now(), []
+    last = begun
     while True:
         try:
             event = next(events)
         except StopIteration as end:
-            return seen, end.value, Spent(time.process_time() - cpu, time.perf_counter() - clock)
+            return seen, end.value, now() - begun
         if isinstance(event, TrialFinished):
-            seen.append(event)
+            seen.append((event, now() - last))
+            last = now()
 
 
 def run_shared(
@@ -69,10 +81,13 @@ def run_shared(
     """Run a study with the cache that all share; return the results of each trial, and the time."""
     events = run_study(STUDIES[name], base, seeds=seeds, home=folder, store=store, name=name)
     ends, _, spent = run_timed(events)
-    for end in ends:
+    results = {}
+    for end, took in ends:
         assert end.result is not None, f"{name}, {end.label}: {end.reason}"
+        results[end.label] = end.result.results
+        print(f"{name}, {end.label}: with the cache in {took}", flush=True)
     print(f"{name}: {len(ends)} trials with the cache in {spent}", flush=True)
-    return {end.label: end.result.results for end in ends}, spent
+    return results, spent
 
 
 def run_alone(config: ExperimentConfig, name: str, store: MlflowStore) -> tuple[Results, Spent]:

@@ -106,8 +106,7 @@ def run_study(
         store: where runs are tracked.
         name: of this instance of the study; another base needs another name.
         trials: of a grid: stop after so many; the same command goes on later.
-        workers: processes that work at it; each has its own GPU, or its share of the threads. None for one, or for what
-            the backend has room for.
+        workers: processes at a time, a GPU or a share of the threads each; None for what the backend has room for.
         storage: address of a PostgreSQL database for the trials, for workers on many machines.
         timeout: seconds after which no trial is begun, and running ones are committed; the same command goes on later.
         backend: where the workers run.
@@ -199,8 +198,7 @@ def _share_work(
     )
     order = Order(shared, trials, workers, part.base.device, part.left)
     lost = yield from find_backend(backend).run(order)
-    waiting = order.waiting()
-    if lost and waiting and trials is None and not part.is_late:
+    if lost and trials is None and not part.is_late and (waiting := order.waiting()):
         raise ResourceError(
             f"{waiting} trial(s) wait, but {lost} worker(s) died too often (is there memory for so many?);"
             " the same command goes on"
