@@ -43,6 +43,9 @@ Data = Annotated[
 ]
 Set = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change one setting; repeatable.")]
 Home = Annotated[Path, typer.Option("--mlruns", envvar="SBLDM_MLRUNS", help="Folder of databases, artifacts, cache.")]
+Storage = Annotated[
+    str | None, typer.Option(envvar="SBLDM_STORAGE", help="postgresql://USER@HOST/DATABASE, for many machines.")
+]
 Uri = Annotated[str | None, typer.Option("--tracking-uri", envvar="MLFLOW_TRACKING_URI", help="MLflow server to use.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
@@ -139,6 +142,8 @@ def train(
         store = _open(home, tracking_uri, must_exist=False)
         run_id, result = follow(train_run(settings, name=name, cache=cache, store=store))
     typer.echo(describe_result(run_id, result, None, as_json=as_json))
+    if waits := store.backlog("sbldm runs"):
+        typer.echo(waits, err=True)
 
 
 @app.command()
@@ -292,9 +297,7 @@ def search(
         int | None, typer.Option(min=1, help="Processes at a time: a GPU each, or a share of the threads.")
     ] = None,
     backend: Annotated[str, typer.Option(help="Where they run: local, or ray for a Ray cluster.")] = "local",
-    storage: Annotated[
-        str | None, typer.Option(envvar="SBLDM_STORAGE", help="postgresql://USER@HOST/DATABASE, for many machines.")
-    ] = None,
+    storage: Storage = None,
     dry_run: DryRun = False,
     home: Home = HOME,
     tracking_uri: Uri = None,
@@ -306,8 +309,7 @@ def search(
     asked = find_question(study)  # before the libraries that take seconds
     from search.backends import find_backend
     from search.compose import compose
-    from search.conclude import conclude
-    from search.inspect import find_format
+    from search.conclude import end_study
     from search.part import parse_duration
     from search.progress import follow
     from search.runner import check_name, check_study, describe_plan, run_study
@@ -339,13 +341,9 @@ def search(
             backend=backend,
         )
     )
-    found = conclude(asked, name, home, store)
-    if found:
-        typer.echo(find_format("md")(found.table), nl=False)
-        typer.echo("\ntables and pictures:", err=True)
-        for path in found.paths:
-            typer.echo(f"  {path}", err=True)
-    typer.echo(f"to compare the runs in MLflow: sbldm ui, then open {store.link(name)}", err=True)
+    ended = end_study(asked, name, home, store)
+    typer.echo(ended.table, nl=False)
+    typer.echo(ended.words, err=True)
 
 
 @app.command()
@@ -486,12 +484,27 @@ def runs(as_json: Json = False, home: Home = HOME, tracking_uri: Uri = None) -> 
 
 @app.command()
 def ui(
-    port: Annotated[int, typer.Option(help="Port on this machine.")] = 5000, home: Home = HOME, tracking_uri: Uri = None
+    study: Annotated[str | None, typer.Argument(help="Which study's page to name; all by default.")] = None,
+    port: Annotated[int, typer.Option(help="Port on this machine.")] = 5000,
+    home: Home = HOME,
+    tracking_uri: Uri = None,
 ) -> None:
-    """Open the MLflow pages of all runs on this machine."""
-    from search.tracking import serve
+    """Run the MLflow pages of all runs on this machine, and print the address of a study's page of charts."""
+    from search.tracking import serve, show_studies
 
-    serve(_open(home, tracking_uri), port)
+    store = _open(home, tracking_uri)
+    for link in show_studies(store, study, port):
+        typer.echo(link)
+    serve(store, port)
+
+
+@app.command()
+def sync(storage: Storage = None, home: Home = HOME, tracking_uri: Uri = None) -> None:
+    """Complete the record of what ran while the tracking store was away, or was killed; safe to repeat."""
+    from search.sync import synchronize
+
+    for line in synchronize(home, _open(home, tracking_uri), storage).lines():
+        typer.echo(line)
 
 
 @cache_app.command("ls")
@@ -580,7 +593,7 @@ def _check_neighbors() -> None:
 def _open(home: Path, uri: str | None, *, must_exist: bool = True) -> "MlflowStore":
     from search.tracking import MlflowStore
 
-    return MlflowStore(home, uri, must_exist=must_exist)
+    return MlflowStore(home, uri, must_exist=must_exist, may_wait=not must_exist)
 
 
 if __name__ == "__main__":

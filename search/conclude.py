@@ -11,7 +11,7 @@ from search.inspect import FORMATS
 from search.open_study import OpenStudy
 from search.search_plots import draw_search
 from search.study import Study
-from search.tracking import Artifact, MlflowStore
+from search.tracking import Artifact, MlflowStore, show_study
 
 
 @dataclass(frozen=True)
@@ -20,6 +20,26 @@ class Conclusion:
 
     table: Table
     paths: tuple[Path, ...]
+
+
+@dataclass(frozen=True)
+class Ending:
+    """What a command that has run a study says: its table, and where the rest is."""
+
+    table: str
+    words: str
+
+
+def end_study(study: Study | OpenStudy, name: str, home: Path, store: MlflowStore) -> Ending:
+    """Conclude a study and say so, or say that its record is not in the store yet, from which it would be concluded."""
+    if waits := store.backlog(f"sbldm table {name}"):
+        return Ending("", waits)
+    found = conclude(study, name, home, store)
+    if found is None:
+        return Ending("", "no trial has finished yet")
+    files = "".join(f"\n  {path}" for path in found.paths)
+    page = f"to compare the runs in MLflow: sbldm ui, then open {show_study(store, name)}"
+    return Ending(FORMATS["md"](found.table), f"\ntables and pictures:{files}\n{page}")
 
 
 def conclude(study: Study | OpenStudy, name: str, home: Path, store: MlflowStore) -> Conclusion | None:

@@ -10,7 +10,7 @@ from sbldm.training import StepRecord, ValidationRecord
 from search.config import ExperimentConfig, flatten
 from search.events import Event, ExperimentResult, StageFinished
 from search.provenance import environment
-from search.tracking import Artifact, Document, Params, Picture, Scalar, Tags, Tracker
+from search.tracking import MEASURED, Artifact, Document, Params, Picture, Scalar, Tags, Tracker
 from search.training import LOSSES
 
 EVERY = 10
@@ -57,6 +57,7 @@ def log_result(result: ExperimentResult, tracker: Tracker, *, steps: int = 0) ->
     for path in sorted(result.model.glob("*")):
         if path.name == "model.json" or path.suffix == ".safetensors":
             tracker.log(Artifact(path, "model"))
+    tracker.log(Tags({MEASURED: "true"}))  # all of it is there
 
 
 def _follow(

@@ -21,6 +21,8 @@ from search.stages import Prepared, Trained, data_stage, recall_data
 from search.tracking import MlflowStore, RunRecord
 from search.training import recall_costs
 
+LAST_SECONDS = 30.0
+
 
 @dataclass(frozen=True, eq=False)
 class OpenedRun:
@@ -109,6 +111,7 @@ def evaluate_run(run: OpenedRun, *, cache: Cache, store: MlflowStore) -> Generat
 def _living(name: str, cache: Cache, store: MlflowStore) -> Iterator[str]:
     """Open a run whose lock shows that its process lives; say of runs whose process has died that they were killed."""
     folder = cache.root / "running"
+    store.catch_up()
     with holding(folder / "all"):
         for path in folder.glob("*.lock"):
             _bury(path, store)
@@ -118,6 +121,7 @@ def _living(name: str, cache: Cache, store: MlflowStore) -> Iterator[str]:
     try:
         yield run_id
     finally:
+        store.settle(LAST_SECONDS)
         (folder / f"{run_id}.lock").unlink(missing_ok=True)
         os.close(descriptor)
 
@@ -127,8 +131,7 @@ def _bury(lock: Path, store: MlflowStore) -> None:
     if descriptor is None:
         return
     if store.holds(lock.stem):  # it may belong to another store
-        if store.find(lock.stem).status == "RUNNING":
-            store.close_abandoned([lock.stem])
+        store.close_abandoned([lock.stem])
         lock.unlink()
     os.close(descriptor)
 

@@ -61,6 +61,18 @@ def check_storage(url: str | None) -> None:
         PostgresLocks(normalize(url), "").close()
 
 
+def study_names(home: Path, url: str | None = None) -> set[str]:
+    """Return the names of all studies that are kept there; nothing is made.
+
+    Raises:
+        StorageError: the database does not answer.
+    """
+    if url is None:
+        return set(optuna.get_all_study_names(_open_file(home))) if (home / "optuna.db").exists() else set()
+    check_storage(url)
+    return set(optuna.get_all_study_names(_open_server(normalize(url))))
+
+
 def normalize(url: str) -> str:
     """Return the address as the server's own library reads it."""
     if not POSTGRES.match(url):

@@ -15,6 +15,8 @@ from search.tracking import Document, MlflowStore, Scalar, Tags
 DOCUMENT = "study.json"
 DECISIVE = ("ranges", "objectives", "constraints", "sampler")
 
+LAST_SECONDS = 30.0
+
 
 def facts(base: ExperimentConfig, study: Study | OpenStudy, seeds: Sequence[int] = ()) -> dict[str, str]:
     """Return what must not change under a study; paths are private, so files are known by their digest.
@@ -51,6 +53,7 @@ def open_parent(queue: TrialQueue, study: Study | OpenStudy, store: MlflowStore,
     Raises:
         RunError: trials have finished that this store does not hold.
     """
+    store.catch_up()
     with queue.alone():
         known = str(queue.study.user_attrs.get("parent", ""))
         if known and store.holds(known):
@@ -93,15 +96,12 @@ def find_or_start(
         parent: of a new run.
     """
     uid = f"{_uid(queue)}-{own}"
-    found = store.runs(uid=uid)
-    return found[0].run_id if found else store.start(name, kind=kind, parent=parent, tags={**tags, "sbldm.uid": uid})
+    return store.start(name, kind=kind, parent=parent, tags={**tags, "sbldm.uid": uid})
 
 
 def close_parent(queue: TrialQueue, study: Study | OpenStudy, store: MlflowStore, parent: str) -> None:
     """Say how the study stands: its counts and best value on the parent run, and the truth on abandoned ones."""
-    abandoned = {trial["run"] for trial in queue.waiting() if "run" in trial}
-    open_runs = [run.run_id for run in store.runs(kind="trial") if run.status == "RUNNING"] if abandoned else []
-    store.close_abandoned([run_id for run_id in open_runs if run_id in abandoned])
+    store.close_abandoned([trial["run"] for trial in queue.waiting() if "run" in trial])
     counts = queue.counts()
     tracker = store.tracker(parent)
     for state, count in counts.items():
@@ -112,6 +112,8 @@ def close_parent(queue: TrialQueue, study: Study | OpenStudy, store: MlflowStore
         tracker.log(Tags({"sbldm.best": str(best.user_attrs["cell"])}))
     left = queue.left(study.trials if isinstance(study, OpenStudy) else None)
     tracker.finish("FINISHED" if counts["RUNNING"] + left == 0 else "KILLED")
+    store.catch_up()  # with what workers have left that are gone
+    store.settle(LAST_SECONDS)
 
 
 def study_to_json(study: Study | OpenStudy) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from search.progress import Narrator
 from search.queue import TrialQueue
 from search.runner import work
 from search.study_events import StudyEvent, TrialFinished, TrialPruned, TrialStarted
-from search.study_run import goals, study_from_json
+from search.study_run import LAST_SECONDS, goals, study_from_json
 from search.tracking import MlflowStore
 from search.workers import Task
 
@@ -87,12 +87,14 @@ def _to_pipe(pipe: IO[str]) -> Callable[[dict[str, Any]], None]:
 
 def _work(task: Task, mouth: Mouth) -> None:
     with listening() as request:
-        events = work(_open(task), task.trials)
+        part = _open(task)
+        events = work(part, task.trials)
         with closing(events):
             while request.exit_code is None:
                 try:
                     mouth.narrate(next(events))
                 except StopIteration:
+                    part.store.settle(LAST_SECONDS)
                     return
     raise Stopped(request.exit_code)
 
@@ -106,7 +108,7 @@ def _open(task: Task) -> Part:
         home=home,
         name=task.name,
         queue=TrialQueue(home, task.name, task.storage, goals(study)),
-        store=MlflowStore(home, task.tracking_uri, must_exist=True),
+        store=MlflowStore(home, task.tracking_uri, may_wait=True),
         parent=task.parent,
         until=task.until,
     )

@@ -1,5 +1,6 @@
 """The record of runs: a stream of small items, and the one class that takes them to MLflow."""
 
+from search.tracking.delivery import MEASURED
 from search.tracking.items import (
     Artifact,
     Document,
@@ -15,9 +16,12 @@ from search.tracking.items import (
 )
 from search.tracking.mlflow_store import MlflowStore
 from search.tracking.mlflow_tracker import MlflowTracker
-from search.tracking.pages import serve
+from search.tracking.pages import serve, show_studies, show_study
+from search.tracking.saved_view import CELL
 
 __all__ = [
+    "CELL",
+    "MEASURED",
     "Artifact",
     "Document",
     "LogItem",
@@ -32,4 +36,6 @@ __all__ = [
     "Tags",
     "Tracker",
     "serve",
+    "show_studies",
+    "show_study",
 ]

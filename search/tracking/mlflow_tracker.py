@@ -1,86 +1,78 @@
-"""One run's record on its way to MLflow."""
+"""One run's record on its way to its store, by way of its journal."""
 
-import io
-import time
-from collections.abc import Mapping
-from typing import Any
+from pathlib import Path
 
-from search.tracking.items import Document, LogItem, Params, Picture, Scalar, Status, Tags
+from search.tracking.courier import Courier
+from search.tracking.entries import Abandon, Entry, Finish, Reopen, Start, Told
+from search.tracking.items import LogItem, Status
+from search.tracking.journal import Journal, leftovers
 
-LONGEST_PARAM = 500
-BUFFER = 100
-SECONDS = 10
+FINISH_SECONDS = 10.0
 
 
 class MlflowTracker:
-    """Write one run's record, step metrics in batches."""
+    """Write one run's record down, and have it taken to the store while work goes on.
 
-    def __init__(self, client: Any, run_id: str) -> None:
-        self._client = client
-        self.run_id = run_id
-        self._buffer: list[Scalar] = []
-        self._sent = time.monotonic()
-        self._told: dict[str, dict[int, float]] = {}
+    What an earlier process has left of it goes first.
+
+    Args:
+        run_id: of the store, or as ``local_id`` makes it.
+        folder: of the run's journals.
+        courier: who takes them to the store.
+    """
+
+    def __init__(self, run_id: str, folder: Path, courier: Courier) -> None:
+        self.run_id, self._folder, self._courier = run_id, folder, courier
+        self.is_closed = False
+        self._journals: list[Journal] = []
+        for journal, entries in leftovers(folder):
+            self._journals.append(journal)
+            courier.adopt(journal, entries)
+        self._own: Journal | None = None
+
+    @property
+    def waits(self) -> bool:
+        """Return whether this record is still open, or some of it has not arrived."""
+        return not self.is_closed or bool(self._journals)
+
+    def start(self, what: Start) -> None:
+        """Begin the run; the store gives it an id of its own when it is told."""
+        self._put(what)
+
+    def reopen(self) -> None:
+        """Say that the run goes on."""
+        self._put(Reopen())
+
+    def abandon(self) -> None:
+        """Say of a run whose process is gone how it ended, unless that is known."""
+        self._put(Abandon())
+        self.close()
 
     def log(self, item: LogItem) -> None:
-        """Record one item; step metrics wait until there are many, or some seconds have passed."""
-        if isinstance(item, Scalar):
-            self._buffer.append(item)
-            if len(self._buffer) >= BUFFER or time.monotonic() - self._sent >= SECONDS:
-                self.flush()
-        elif isinstance(item, Params):
-            self._log_params(item.values)
-        elif isinstance(item, Tags):
-            for key, value in item.values.items():
-                self._client.set_tag(self.run_id, key, value)
-        elif isinstance(item, Picture):
-            self._log_picture(item)
-        elif isinstance(item, Document):
-            self._client.log_dict(self.run_id, dict(item.value), item.name)
-        else:
-            self._client.log_artifact(self.run_id, str(item.path), item.folder or None)
-
-    def flush(self) -> None:
-        """Send what waits."""
-        from mlflow.entities import Metric
-
-        now = int(time.time() * 1000)
-        metrics = [Metric(each.name, each.value, now, each.step) for each in self._buffer if self._is_news(each)]
-        for start in range(0, len(metrics), BUFFER):
-            self._client.log_batch(self.run_id, metrics=metrics[start : start + BUFFER])
-        self._buffer.clear()
-        self._sent = time.monotonic()
+        """Record one item; the same item twice is recorded once."""
+        self._put(item)
 
     def finish(self, status: Status) -> None:
-        """Send what waits and close the run."""
-        self.flush()
-        self._client.set_terminated(self.run_id, status)
+        """Say how the run ended, and wait a little for its record to arrive."""
+        self._put(Finish(status))
+        self.close()
 
-    def _is_news(self, item: Scalar) -> bool:
-        """Return whether the run's latest word on this step is another: a resumed training repeats some steps."""
-        steps = self._steps(item.name)
-        is_news = steps.get(item.step) != item.value
-        steps[item.step] = item.value
-        return is_news
+    def close(self) -> None:
+        """Wait a little for what was logged to arrive; what does not arrive waits in the journal."""
+        self.is_closed = True
+        self._courier.settle(FINISH_SECONDS)
+        self.tidy()
 
-    def _steps(self, name: str) -> dict[int, float]:
-        if name not in self._told:
-            history = self._client.get_metric_history(self.run_id, name)
-            self._told[name] = {each.step: each.value for each in sorted(history, key=lambda each: each.timestamp)}
-        return self._told[name]
+    def tidy(self) -> None:
+        """Remove the journals of a closed record that has arrived."""
+        if self.is_closed and not any(journal.waiting for journal in self._journals):
+            for journal in self._journals:
+                journal.close()
+            self._journals.clear()
+            self._own = None
 
-    def _log_params(self, values: Mapping[str, str]) -> None:
-        from mlflow.entities import Param
-
-        known = self._client.get_run(self.run_id).data.params
-        short = {key: text for key, text in values.items() if key not in known and 0 < len(text) <= LONGEST_PARAM}
-        items = [Param(key, text) for key, text in short.items()]
-        for start in range(0, len(items), BUFFER):
-            self._client.log_batch(self.run_id, params=items[start : start + BUFFER])
-
-    def _log_picture(self, item: Picture) -> None:
-        from PIL import Image
-
-        with Image.open(io.BytesIO(item.path.read_bytes())) as image:
-            self._client.log_image(self.run_id, image.convert("RGB"), key=item.name, step=0)
-        self._client.log_artifact(self.run_id, str(item.path), "pictures")
+    def _put(self, what: Told) -> None:
+        if self._own is None:
+            self._own = Journal.begin(self._folder)
+            self._journals.append(self._own)
+        self._courier.put(self._own, Entry(self.run_id, what))

@@ -1,15 +1,16 @@
 import os
 import sqlite3
+import threading
 import time
 from pathlib import Path
-from urllib.parse import unquote
 
 import pytest
 from PIL import Image
 
 from sbldm.errors import RunError, StorageError
 from search.tracking import Artifact, Document, MlflowStore, Params, Picture, Scalar, Tags, Tracker
-from search.tracking.mlflow_tracker import BUFFER, LONGEST_PARAM, SECONDS
+from search.tracking.courier import BATCH, SECONDS
+from search.tracking.delivery import LONGEST_PARAM
 
 
 def history(store: MlflowStore, run_id: str, name: str) -> list[tuple[int, float]]:
@@ -54,10 +55,10 @@ def test_a_run_holds_what_was_logged(store: MlflowStore, tmp_path: Path) -> None
 def test_every_step_arrives_once_whatever_the_size_of_a_batch(store: MlflowStore) -> None:
     run_id = store.start("steps", kind="run")
     tracker = store.tracker(run_id)
-    for step in range(2 * BUFFER + 7):
+    for step in range(2 * BATCH + 7):
         tracker.log(Scalar("loss", float(step), step))
     tracker.finish("FINISHED")
-    assert history(store, run_id, "loss") == [(step, float(step)) for step in range(2 * BUFFER + 7)]
+    assert history(store, run_id, "loss") == [(step, float(step)) for step in range(2 * BATCH + 7)]
 
 
 def test_slow_steps_arrive_while_they_are_made(store: MlflowStore, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -65,12 +66,23 @@ def test_slow_steps_arrive_while_they_are_made(store: MlflowStore, monkeypatch: 
     now = [0.0]
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
     tracker = store.tracker(run_id)
+    store.settle(10)
     arrived = []
-    for step, at in enumerate((1, SECONDS - 1, SECONDS, SECONDS + 1, 2 * SECONDS)):
+    for step, at in enumerate((1, SECONDS - 1, SECONDS + 1, SECONDS + 2, 2 * SECONDS + 3)):
         now[0] = at
         tracker.log(Scalar("loss", 0.5, step))
-        arrived.append(len(history(store, run_id, "loss")))
+        arrived.append(number_within_seconds(store, run_id, (0, 0, 3, 3, 5)[step]))
+    tracker.finish("FINISHED")
     assert arrived == [0, 0, 3, 3, 5]
+
+
+def number_within_seconds(store: MlflowStore, run_id: str, expected: int) -> int:
+    """Return how many steps have arrived, after a while, or sooner where it is as many as expected."""
+    for _ in range(40 if expected else 3):
+        if expected and len(history(store, run_id, "loss")) == expected:
+            break
+        threading.Event().wait(0.05)  # no clock is asked
+    return len(history(store, run_id, "loss"))
 
 
 def test_a_resumed_run_repeats_no_step(store: MlflowStore) -> None:
@@ -104,6 +116,7 @@ def test_settings_logged_again_keep_their_first_value_and_long_ones_stay_out(sto
     tracker = store.tracker(run_id)
     tracker.log(Params({"a": "1", "long": "x" * (LONGEST_PARAM + 1)}))
     tracker.log(Params({"a": "1", "b": "2"}))
+    tracker.finish("FINISHED")
     assert store.find(run_id).params == {"a": "1", "b": "2"}
 
 
@@ -112,6 +125,7 @@ def test_a_run_that_ended_runs_again_when_it_is_opened(store: MlflowStore) -> No
     store.tracker(run_id).finish("KILLED")
     assert store.find(run_id).status == "KILLED"
     tracker = store.tracker(run_id)
+    store.settle(10)
     assert store.find(run_id).status == "RUNNING"
     tracker.finish("FINISHED")
     store.keep(run_id, Tags({"late": "yes"}))
@@ -182,19 +196,15 @@ def test_a_store_that_is_lost_under_way_is_one_line(tmp_path: Path, caplog: pyte
     tracker = lost.tracker(lost.start("lost", kind="run"))
     for file in tmp_path.glob("mlflow.db*"):
         file.unlink()
-    with pytest.raises(StorageError, match="the tracking store refuses to create_run") as refusal:
+    with pytest.raises(StorageError, match="the tracking store does not answer") as refusal:
         lost.start("more", kind="run")
     assert len(str(refusal.value).splitlines()) == 1
     tracker.log(Scalar("loss", 1.0))
-    with pytest.raises(StorageError):
-        tracker.finish("FINISHED")
-    assert caplog.text == ""
-
-
-def test_the_link_opens_the_trials_of_a_study(store: MlflowStore) -> None:
-    link = unquote(store.link("mixing", port=5050))
-    assert link.startswith(f"http://127.0.0.1:5050/#/experiments/{store.experiment_id}/runs?")
-    assert "tags.`sbldm.study` = 'mixing'" in link
+    tracker.log(Tags({"more": "words"}))
+    tracker.finish("FINISHED")
+    (warning,) = caplog.records
+    assert len(warning.getMessage().splitlines()) == 1
+    assert lost.settle(1) == 3
 
 
 def test_the_library_is_told_to_send_nothing_home() -> None:
