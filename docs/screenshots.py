@@ -7,7 +7,9 @@ The pictures in this folder are of a small study:
 """
 
 import argparse
+import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -76,7 +78,7 @@ def serving(store: MlflowStore, address: str, port: int) -> Iterator[None]:
         wait_for(f"{address}/health")
         yield
     finally:
-        server.terminate()
+        os.killpg(server.pid, signal.SIGTERM)  # and what it has started
         server.wait()
 
 

@@ -64,13 +64,11 @@ class Client:
     """
 
     def __init__(self, uri: str, rest: Rest, *, is_patient: bool = False) -> None:
-        from mlflow import MlflowClient
-
         for name, level in QUIET.items():
             logging.getLogger(name).setLevel(level)
         self.uri, self._rest, self._is_patient = uri, rest, is_patient
         try:
-            self._client = MlflowClient(tracking_uri=uri)
+            self._client = connect(uri)
         except Exception as error:
             raise self._failure(error) from error
 
@@ -94,6 +92,13 @@ class Client:
 
     def _failure(self, error: Exception) -> StorageError:
         return StorageError(explain("the tracking store", Exception(first_line(error)), self.uri))
+
+
+def connect(uri: str) -> Any:
+    """Return the library's own client, which has not called yet."""
+    from mlflow import MlflowClient
+
+    return MlflowClient(tracking_uri=uri)
 
 
 def is_final(error: Exception) -> bool:

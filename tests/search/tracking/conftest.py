@@ -1,73 +1,48 @@
-"""A real MLflow server on the loopback address, which can be away, fail, or take its time."""
+"""A store behind a gate: its library's calls can be refused, or take their time, as with a server that is away."""
 
-import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
-from werkzeug.serving import BaseWSGIServer, make_server
+
+import search.tracking.mlflow_client
+from search.tracking import MlflowStore
 
 
 @dataclass
-class Server:
-    """MLflow's own application; ``mood`` says what becomes of a request."""
+class Gate:
+    """What stands between the program and the library's client."""
 
-    application: Any
-    mood: str = "well"
+    client: Any
+    is_open: bool = True
     delay: float = 0.0
     asked: int = 0
-    port: int = 0
-    _server: BaseWSGIServer | None = field(default=None, repr=False)
 
-    @property
-    def uri(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+    def __getattr__(self, name: str) -> Any:
+        def call(*arguments: Any, **named: Any) -> Any:
+            self.asked += 1
+            time.sleep(self.delay)
+            if not self.is_open:
+                raise ConnectionError("nobody is there")
+            return getattr(self.client, name)(*arguments, **named)
 
-    def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-        self.asked += 1
-        time.sleep(self.delay)
-        if self.mood == "failing":
-            start_response("500 Internal Server Error", [("Content-Type", "text/plain")])
-            return [b"out of order"]
-        return self.application(environ, start_response)  # type: ignore[no-any-return]
-
-    def open(self) -> None:
-        self._server = make_server("127.0.0.1", self.port, self, threaded=True)
-        self.port = self._server.port
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
-
-    def close(self) -> None:
-        assert self._server is not None
-        self._server.shutdown()
-        self._server.server_close()
-
-
-@pytest.fixture(scope="module")
-def application(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    """One server's application for all tests of a file, since it takes seconds: give each run a name of its own."""
-    folder = tmp_path_factory.mktemp("server")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("_MLFLOW_SERVER_FILE_STORE", f"sqlite:///{folder / 'server.db'}")
-        patch.setenv("_MLFLOW_SERVER_SERVE_ARTIFACTS", "true")
-        patch.setenv("_MLFLOW_SERVER_ARTIFACT_DESTINATION", (folder / "artifacts").as_uri())
-        patch.setenv("_MLFLOW_SERVER_ARTIFACT_ROOT", "mlflow-artifacts:/")
-        patch.setenv("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false")
-        from mlflow.server import app
-
-        yield app
+        return call
 
 
 @pytest.fixture
-def server(application: Any) -> Iterator[Server]:
-    server = Server(application)
-    server.open()
-    yield server
-    server.close()
+def gate(store: MlflowStore, monkeypatch: pytest.MonkeyPatch) -> Iterator[Gate]:
+    """A gate before the store of all tests; a store that is opened at its address stands behind it."""
+    gate = Gate(store._client._client)
+    monkeypatch.setattr(search.tracking.mlflow_client, "connect", lambda uri: gate)
+    monkeypatch.setattr(search.tracking.mlflow_client, "SHORTEST_REST", 0.05)
+    yield gate
+    gate.is_open = True
 
 
 @pytest.fixture
-def spool(tmp_path: Path) -> Path:
-    return tmp_path / "spool"
+def behind(gate: Gate, store: MlflowStore, tmp_path: Path) -> MlflowStore:
+    """A store that begins and goes on although nobody answers."""
+    return MlflowStore(tmp_path / "home", store.uri, may_wait=True)
