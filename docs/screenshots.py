@@ -82,7 +82,7 @@ def serving(store: MlflowStore, address: str, port: int) -> Iterator[None]:
         server.wait()
 
 
-def wait_for(url: str, seconds: int = 120) -> None:
+def wait_for(url: str, seconds: int = 600) -> None:
     """Wait until a server answers."""
     for _ in range(seconds):
         try:

@@ -113,8 +113,7 @@ class Courier:
             if len(entries) > 1:  # one of them is to blame
                 for entry in entries:
                     self._hand_over(journal, [entry])
-            else:
-                journal.refuse(entries[0])
+            elif journal.refuse(entries[0]):
                 LOG.warning("the tracking store refuses what now lies in %s (%s)", journal.path.parent, error)
 
     def _leave_alone(self, journal: Journal, error: StorageError) -> None:

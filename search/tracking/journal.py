@@ -74,10 +74,13 @@ class Journal:
         if not self.waiting:
             os.ftruncate(self._descriptor, 0)
 
-    def refuse(self, entry: Entry) -> None:
-        """Set an entry aside that the store will never take."""
-        with (self.path.parent / "refused.txt").open("a", encoding="utf-8") as file:
+    def refuse(self, entry: Entry) -> bool:
+        """Set an entry aside that the store will never take, and return whether it is the run's first."""
+        aside = self.path.parent / "refused.txt"
+        is_first = not aside.exists()
+        with aside.open("a", encoding="utf-8") as file:
             file.write(entry.to_line())
+        return is_first
 
     def close(self) -> None:
         """Let go of the file, which goes with what is left of the folder where nothing waits."""
