@@ -142,8 +142,6 @@ def train(
         store = _open(home, tracking_uri, must_exist=False)
         run_id, result = follow(train_run(settings, name=name, cache=cache, store=store))
     typer.echo(describe_result(run_id, result, None, as_json=as_json))
-    if waits := store.backlog("sbldm runs"):
-        typer.echo(waits, err=True)
 
 
 @app.command()
@@ -493,8 +491,7 @@ def ui(
     from search.tracking import serve, show_studies
 
     store = _open(home, tracking_uri)
-    for link in show_studies(store, study, port):
-        typer.echo(link)
+    typer.echo("\n".join(show_studies(store, study, port)))
     serve(store, port)
 
 
@@ -503,8 +500,7 @@ def sync(storage: Storage = None, home: Home = HOME, tracking_uri: Uri = None) -
     """Complete the record of what ran while the tracking store was away, or was killed; safe to repeat."""
     from search.sync import synchronize
 
-    for line in synchronize(home, _open(home, tracking_uri), storage).lines():
-        typer.echo(line)
+    typer.echo("\n".join(synchronize(home, _open(home, tracking_uri), storage).lines()))
 
 
 @cache_app.command("ls")
