@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from sbldm.errors import RunError
 from search.ablation import recall_study
 from search.locks import try_hold
 from search.queue import TrialQueue
@@ -67,8 +68,7 @@ def synchronize(home: Path, store: MlflowStore, storage: str | None = None) -> S
     dead = [run for run in running if _lives(run, held, home) is False]
     for run in dead:
         if run.tags[KIND] == "study":
-            name = run.tags[STUDY]
-            close_parent(queues[name], recall_study(name, store), store, run.run_id)
+            _end_study(run, queues[run.tags[STUDY]], store)
         else:
             store.close_abandoned([run.run_id])
     return Synced(
@@ -79,6 +79,15 @@ def synchronize(home: Path, store: MlflowStore, storage: str | None = None) -> S
         moved=moved,
         elsewhere=len({path.parent for path in (home / "spool").glob("*/*/*.jsonl")} - set(store.spool.glob("*"))),
     )
+
+
+def _end_study(run: RunRecord, queue: TrialQueue, store: MlflowStore) -> None:
+    try:
+        study = recall_study(run.tags[STUDY], store)
+    except RunError:  # killed before it could keep what it asks
+        store.close_abandoned([run.run_id])
+    else:
+        close_parent(queue, study, store, run.run_id)
 
 
 def _lives(run: RunRecord, held: Mapping[str, set[str]], home: Path) -> bool | None:
