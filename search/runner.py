@@ -24,7 +24,7 @@ from search.recording import record_run
 from search.study import Cell, Study
 from search.study_events import StudyEvent, Told, TrialFinished, TrialPruned, TrialStarted
 from search.study_run import check_cells, close_parent, facts, find_or_start, goals, open_parent, study_to_json
-from search.tracking import CELL, MlflowStore, Params
+from search.tracking import MlflowStore
 from search.workers import Task
 
 __all__ = [
@@ -213,9 +213,7 @@ def _tell_trial(trial: PlannedTrial, lease: Lease, planned: int, part: Part) -> 
     counts = part.queue.counts()
     yield TrialStarted(trial.label, counts["COMPLETE"] + counts["RUNNING"], planned, run_id)
     events = run_experiment(trial.config, Cache(part.home / "cache"))
-    tracker = part.store.tracker(run_id)
-    tracker.log(Params({CELL: trial.cell.label}))
-    result = yield from record_run(trial.config, events, tracker)
+    result = yield from record_run(trial.config, events, part.store.tracker(run_id))
     return Complete((objective(result),), result)
 
 

@@ -10,7 +10,7 @@ from search.config import ExperimentConfig, flatten
 from search.open_study import Goal, OpenStudy
 from search.queue import TrialQueue
 from search.study import Study
-from search.tracking import Document, MlflowStore, Scalar, Tags
+from search.tracking import CELL, Document, MlflowStore, Params, Scalar, Tags
 
 DOCUMENT = "study.json"
 DECISIVE = ("ranges", "objectives", "constraints", "sampler")
@@ -96,7 +96,10 @@ def find_or_start(
         parent: of a new run.
     """
     uid = f"{_uid(queue)}-{own}"
-    return store.start(name, kind=kind, parent=parent, tags={**tags, "sbldm.uid": uid})
+    run_id = store.start(name, kind=kind, parent=parent, tags={**tags, "sbldm.uid": uid})
+    if cell := tags.get("sbldm.cell"):
+        store.keep(run_id, Params({CELL: cell}))  # which charts can show
+    return run_id
 
 
 def close_parent(queue: TrialQueue, study: Study | OpenStudy, store: MlflowStore, parent: str) -> None:
