@@ -9,6 +9,7 @@ from sbldm.errors import RunError
 from search.config import ExperimentConfig, override
 from search.reproduction import EXPERIMENTS, find_experiment
 from search.reproduction.asking import Outcome, ask, describe_plan, request
+from search.tables import print_tables
 from search.tracking import MlflowStore
 
 Follow = Callable[..., tuple[list[Any], Any]]
@@ -83,6 +84,22 @@ def test_a_benchmark_without_inception_is_measured_and_left_open(ask_tiny: Ask) 
     assert fid.point == outcome.findings.results["eval/fd_fake"].point
     assert fid.how.startswith("these limits are of Inception's features")
     assert "12 samples against" in outcome.findings.words[0]
+
+
+@pytest.mark.slow  # ten small trials
+def test_an_experiment_of_a_study_runs_its_trials_and_finds_them_again(ask_tiny: Ask, store: MlflowStore) -> None:
+    outcome = ask_tiny("E2.4")
+    labels = [f"sampler.threshold={value:g}" for value in (0.02, 0.05, 0.1, 0.2)]
+    groups = {each.group for each in outcome.findings.checks}
+    assert groups <= set(labels), "a threshold that stops nothing is the baseline and is not asked"
+    name = outcome.findings.words[-1].rsplit(" ", 1)[1]
+    trials = store.runs(study=name, kind="trial")
+    assert len(trials) == 10
+    assert len({run.tags["sbldm.network"] for run in trials}) == 2, "all thresholds of a seed share one training"
+    told = json.loads(print_tables([name], store, as_json=True))
+    assert [each["setting"] for each in told["studies"][0]["settings"]][1:] == labels
+    assert ask_tiny("E2.4").to_json() == outcome.to_json()
+    assert len(store.runs(study=name, kind="trial")) == 10
 
 
 def test_a_stopped_experiment_says_so(
