@@ -67,8 +67,9 @@ def _is_worse(ours: Values, theirs: Values, goal: Goal, p: float) -> bool:
     """Ask Optuna's pruner about one objective: it knows single ones only, so each has a study of its own, in memory."""
     import optuna
 
+    shared = theirs[: len(ours)]  # the pruner also compares means, which other seeds would shift
     search = optuna.create_study(direction=goal)
-    search.add_trial(optuna.trial.create_trial(value=fmean(theirs), intermediate_values=dict(enumerate(theirs))))
+    search.add_trial(optuna.trial.create_trial(value=fmean(shared), intermediate_values=dict(enumerate(shared))))
     running = optuna.trial.create_trial(
         state=optuna.trial.TrialState.RUNNING, intermediate_values=dict(enumerate(ours))
     )

@@ -32,7 +32,7 @@ def values(*numbers: float) -> list[tuple[float, ...]]:
 def test_a_draw_that_is_worse_with_each_seed_is_beaten_once_chance_is_unlikely() -> None:
     """All of n seeds worse happens to equals with p = 1/2^n: .25, .125 and .0625."""
     search = searched(ONE, ("best", values(1, 2, 3, 4, 5)))
-    seen = values(1.5, 2.5, 3.6, 4.7)
+    seen = values(1.5, 2.6, 3.8, 4.9)  # without ties, of which the test knows no exact law
     for p, needed in ((0.2, 3), (0.1, 4)):
         found = [find_rival(replace(ONE, prune=p), search, seen[:count]) for count in (1, 2, 3, 4)]
         assert found == [None] * (needed - 1) + ["best"] * (5 - needed)
