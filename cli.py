@@ -360,8 +360,11 @@ def benchmark(
     arm: Annotated[list[str] | None, typer.Option(help="What to train on; repeatable. All by default.")] = None,
     lesion: Annotated[list[str] | None, typer.Option(help="Class whose spots are counted; repeatable.")] = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Optimizer steps of every segmenter.")] = None,
-    architecture: Annotated[str, typer.Option(help="Of segmentation_models_pytorch.")] = "Unet",
-    encoder: Annotated[str, typer.Option(help="Of segmentation_models_pytorch.")] = "resnet18",
+    architecture: Annotated[str | None, typer.Option(help="Of segmentation_models_pytorch.")] = None,
+    encoder: Annotated[str | None, typer.Option(help="Of segmentation_models_pytorch.")] = None,
+    segmenter: Annotated[
+        list[str] | None, typer.Option(metavar="KEY=VALUE", help="Change one setting of the segmenters; repeatable.")
+    ] = None,
     encoder_weights: Annotated[Path | None, typer.Option(help="Local state dict; none by default.")] = None,
     workers: Annotated[int | None, typer.Option(min=1, help="Trainings at a time; one per core or GPU.")] = None,
     preset: Preset = "quick",
@@ -384,9 +387,8 @@ def benchmark(
     spec = choose_spec(
         arms=arm, fractions=fraction, seeds=seeds, synthetic_ratio=ratio, lesions=lesion, workers=workers
     )
-    segmenters = choose_segmenters(
-        spec, steps=steps, architecture=architecture, encoder=encoder, encoder_weights=encoder_weights
-    )
+    asked_for = {"steps": steps, "architecture": architecture, "encoder": encoder} | pairs(segmenter)
+    segmenters = choose_segmenters(spec, preset=preset, encoder_weights=encoder_weights, **asked_for)
     cache, store = Cache(home / "cache"), _open(home, tracking_uri, must_exist=synthetic is None)
     shown = "json" if as_json else form
     if synthetic is not None and real is not None:

@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Float64
 from scipy import stats
 
+from evaluation.intervals import mean_interval
 from evaluation.multiplicity import holm
 from evaluation.segmentation.arms import ARMS
 from evaluation.segmentation.crossed import CrossedMean, crossed_mean
@@ -27,6 +28,7 @@ class Gain:
         mean: of the differences over patients and seeds.
         p: of the crossed t test, adjusted after Holm over the arms compared with this baseline; NaN without error.
         wilcoxon_p: signed ranks of the patients' means over seeds, adjusted likewise; for these trainings only.
+        bootstrap: percentile interval of the patients drawn anew; for these trainings only, and None for one patient.
         effect: Cohen's d_z, the mean over the standard deviation of the patients' differences.
     """
 
@@ -38,6 +40,7 @@ class Gain:
     mean: CrossedMean
     p: float
     wilcoxon_p: float
+    bootstrap: tuple[float, float] | None
     effect: float
 
     def verdict(self, level: float) -> str:
@@ -76,29 +79,31 @@ def arm_means(scores: Sequence[Score]) -> dict[tuple[str, float, str, str], Cros
     }
 
 
-def find_gains(scores: Sequence[Score], baselines: Iterable[str] = BASELINES) -> tuple[Gain, ...]:
+def find_gains(
+    scores: Sequence[Score], baselines: Iterable[str] = BASELINES, *, level: float = 0.95
+) -> tuple[Gain, ...]:
     """Return every arm against every baseline that was trained, at each fraction, of each class and metric.
 
-    An arm that is tested on other slices than real patients' is compared with none.
+    An arm that is tested on other slices than real patients' is compared with none. The level is that of the bootstrap.
     """
     return tuple(
         gain
         for key, arms in _by_key(scores).items()
         for baseline in baselines
         if baseline in arms
-        for gain in _against(baseline, arms, key)
+        for gain in _against(baseline, arms, key, level)
     )
 
 
-def _against(baseline: str, arms: dict[str, list[Score]], key: Key) -> list[Gain]:
+def _against(baseline: str, arms: dict[str, list[Score]], key: Key, level: float) -> list[Gain]:
     fraction, label, metric = key
     rivals = [arm for arm in arms if arm != baseline and _is_tested_on_real(arm)]
     differences = [_differ(arms[arm], arms[baseline]) for arm in rivals]
-    means = [crossed_mean(each) for each in differences]
+    means, drawn = [crossed_mean(each) for each in differences], [_bootstrap(each, level) for each in differences]
     ps, ranks = _holm([mean.p_value() for mean in means]), _holm([_wilcoxon(each) for each in differences])
     return [
-        Gain(arm, baseline, fraction, label, metric, mean, p, rank, _effect(mean))
-        for arm, mean, p, rank in zip(rivals, means, ps, ranks, strict=True)
+        Gain(arm, baseline, fraction, label, metric, mean, p, rank, limits, _effect(mean))
+        for arm, mean, p, rank, limits in zip(rivals, means, ps, ranks, drawn, strict=True)
     ]
 
 
@@ -113,10 +118,23 @@ def _differ(ours: list[Score], theirs: list[Score]) -> Float64[np.ndarray, "p s"
 
 
 def _wilcoxon(differences: Float64[np.ndarray, "p s"]) -> float:
-    kept = differences[~np.isnan(differences).any(axis=1)].mean(axis=1)
+    kept = _over_seeds(differences)
     if len(kept) < 2:
         return float("nan")
     return 1.0 if not kept.any() else float(stats.wilcoxon(kept).pvalue)
+
+
+def _bootstrap(differences: Float64[np.ndarray, "p s"], level: float) -> tuple[float, float] | None:
+    kept = _over_seeds(differences)
+    if len(kept) < 2:
+        return None
+    drawn = mean_interval(kept, np.arange(len(kept)), level=level)
+    return drawn.low, drawn.high
+
+
+def _over_seeds(differences: Float64[np.ndarray, "p s"]) -> Float64[np.ndarray, " k"]:
+    """Return the means of the patients who have a score in every training."""
+    return np.asarray(differences[~np.isnan(differences).any(axis=1)].mean(axis=1))
 
 
 def _holm(ps: list[float]) -> list[float]:

@@ -11,6 +11,7 @@ from evaluation.label_agreement import dice_scores
 from evaluation.segmentation.types import LabelledSet, Score
 
 EIGHT_NEIGHBORS = np.ones((3, 3), dtype=bool)
+ALL_CLASSES = "all classes"
 Mask = Bool[np.ndarray, "h w"]
 Masks = Bool[np.ndarray, "n h w"]
 Spacing = Float[np.ndarray, "n 2"]
@@ -98,6 +99,20 @@ def _distances(one: Masks, two: Masks, spacing: Spacing) -> Iterator[float]:
     for first, second, (rows, columns) in zip(one, two, spacing, strict=True):
         if first.any() and second.any():
             yield hausdorff95(first, second, (float(rows), float(columns)))
+
+
+def average_classes(scores: Sequence[Score], metric: str) -> tuple[Score, ...]:
+    """Return one score more for each patient and training: the mean of a metric over all classes, if all are defined.
+
+    Where there is but one class there is nothing to average, and none is returned.
+    """
+    rows: dict[tuple[str, float, int, int], list[float]] = {}
+    for score in scores:
+        if score.metric == metric:
+            rows.setdefault((score.arm, score.fraction, score.seed, score.patient), []).append(score.value)
+    return tuple(
+        Score(*key, ALL_CLASSES, metric, float(np.mean(values))) for key, values in rows.items() if len(values) > 1
+    )
 
 
 def table_of(scores: Sequence[Score]) -> tuple[Float64[np.ndarray, "p s"], tuple[int, ...]]:

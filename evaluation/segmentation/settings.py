@@ -91,7 +91,7 @@ def quick_settings() -> SegmenterSettings:
     return SegmenterSettings(
         encoder="tu-test_efficientnet",  # timm's smallest
         depth=3,
-        decoder_channels=(48, 32, 16),
+        decoder_channels=(32, 16, 8),
         steps=400,
         batch=4,
         learning_rate=5e-3,

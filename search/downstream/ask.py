@@ -7,20 +7,23 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from evaluation.segmentation.arms import find_arm
-from evaluation.segmentation.settings import SegmenterSettings
+from evaluation.segmentation.settings import SegmenterSettings, quick_settings
 from sbldm.errors import ConfigError
 from search.cache import Cache
 from search.config import ExperimentConfig
+from search.downstream.conclude import conclude
 from search.downstream.of_files import benchmark_files
 from search.downstream.of_run import benchmark_run
 from search.downstream.result import describe_benchmark
-from search.downstream.segmenters import Segmenters, conclude
+from search.downstream.segmenters import Segmenters
 from search.downstream.spec import BenchmarkSpec
 from search.image_folder import Reading
 from search.progress import follow
 from search.runs import open_run
 from search.tracking import MlflowStore
 
+LOOKS = 4
+"""At the validation patients, where the steps alone are given."""
 T = TypeVar("T", bound=BaseModel)
 
 
@@ -38,15 +41,27 @@ def choose_spec(**asked: Any) -> BenchmarkSpec:
     return _build(BenchmarkSpec, asked)
 
 
-def choose_segmenters(spec: BenchmarkSpec, *, encoder_weights: Path | None, **asked: Any) -> Segmenters:
+def choose_segmenters(
+    spec: BenchmarkSpec, *, preset: str, encoder_weights: Path | None = None, **asked: Any
+) -> Segmenters:
     """Return the segmenters of these settings, whose batches hold as much synthetic as the benchmark asks for.
+
+    Args:
+        spec: of the benchmark.
+        preset: ``quick`` lays the settings over `quick_settings`, any other over the defaults.
+        encoder_weights: local state dict.
+        asked: fields of `SegmenterSettings`; another network comes with its own depth and widths.
 
     Raises:
         ConfigError: a value breaks a rule.
     """
-    settings = asked | {"encoder_weights": encoder_weights, "ratio": spec.synthetic_ratio}
-    if settings.get("steps"):
-        settings["validate_every"] = max(1, settings["steps"] // 5)
+    given = {name: value for name, value in asked.items() if value is not None}
+    base = quick_settings().model_dump() if preset == "quick" else {}
+    if {"architecture", "encoder"} & set(given):
+        base = {name: value for name, value in base.items() if name not in ("depth", "decoder_channels")}
+    steps = given.get("steps")
+    looks = {"validate_every": max(1, steps // LOOKS)} if isinstance(steps, int) and steps > 0 else {}
+    settings = base | looks | given | {"encoder_weights": encoder_weights, "ratio": spec.synthetic_ratio}
     return Segmenters(_build(SegmenterSettings, settings), lesions=spec.lesions)
 
 

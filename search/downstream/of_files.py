@@ -17,7 +17,7 @@ from search.downstream.labelled_file import keep_slices
 from search.downstream.labelled_folder import read_labelled
 from search.downstream.leaks import Check, check_copies
 from search.downstream.measure import Conclude, Sources, check_labels, measure
-from search.downstream.record import record_benchmark
+from search.downstream.record import OUTSIDE, record_benchmark
 from search.downstream.result import BenchmarkResult
 from search.downstream.spec import BenchmarkSpec
 from search.downstream.trainings import Deal, Stretch, deal_patients
@@ -79,7 +79,7 @@ def benchmark_files(
     result = yield from measure(
         sources, spec, segmentation=segmentation, conclude=conclude, cache=cache, device=settings.device
     )
-    return record_benchmark(result, spec, store, name="benchmark of files", of="outside"), result
+    return record_benchmark(result, spec, store, name="benchmark of files", of=OUTSIDE), result
 
 
 def _keep_stretches(

@@ -9,7 +9,8 @@ from search.provenance import environment
 from search.tracking import Artifact, Document, MlflowStore, Params, Picture, Scalar, Tags
 
 KIND, ARM_KIND = "benchmark", "benchmark_arm"
-PREFIX = "downstream"
+PREFIX, OF_RUN = "downstream", "benchmark"
+OUTSIDE = "outside"
 
 
 def record_benchmark(result: BenchmarkResult, spec: BenchmarkSpec, store: MlflowStore, *, name: str, of: str) -> str:
@@ -31,12 +32,21 @@ def record_benchmark(result: BenchmarkResult, spec: BenchmarkSpec, store: Mlflow
     for arm, fraction in result.conclusion.means:
         _record_arm(result, store, parent, arm, fraction)
     tracker.finish("FINISHED")
+    if of != OUTSIDE:
+        _tell_run(result, store, parent, of)
     return parent
 
 
-def metric_name(name: str) -> str:
+def metric_name(name: str, prefix: str = PREFIX) -> str:
     """Return a name that the tracker takes, such as ``downstream/dice/white_matter``."""
-    return f"{PREFIX}/{re.sub(r'[^A-Za-z0-9_./ -]', '_', name)}"
+    return f"{prefix}/{re.sub(r'[^A-Za-z0-9_./ -]', '_', name)}"
+
+
+def _tell_run(result: BenchmarkResult, store: MlflowStore, benchmark: str, run_id: str) -> None:
+    """Put the gains beside the run's other metrics, and say which benchmark found them."""
+    for name, value in result.conclusion.headline.items():
+        store.keep(run_id, Scalar(metric_name(name, OF_RUN), value))
+    store.keep(run_id, Tags({"sbldm.benchmark": benchmark}))
 
 
 def _record_arm(result: BenchmarkResult, store: MlflowStore, parent: str, arm: str, fraction: float) -> None:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Generator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -30,12 +30,16 @@ class Conclusion:
         table: every arm at every fraction.
         means: of each arm and fraction, under names such as ``dice/lesion``.
         draw: writes the drawing to a path, in the form its ending says.
+        more: further tables by name, kept as files.
+        headline: what is told of the run whose generator was asked about, by name.
     """
 
     sentences: tuple[str, ...]
     table: Table
     means: Means
     draw: Callable[[Path], object]
+    more: Mapping[str, Table] = field(default_factory=dict)
+    headline: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,6 +73,7 @@ class BenchmarkResult:
         return {
             "sentences": list(self.sentences()),
             "table": asdict(self.conclusion.table),
+            "tables": {name: asdict(table) for name, table in self.conclusion.more.items()},
             "means": [
                 {"arm": arm, "fraction": fraction, **numbers}
                 for (arm, fraction), numbers in self.conclusion.means.items()
@@ -94,7 +99,12 @@ def scores_to_json(scores: tuple[Score, ...]) -> list[dict[str, Any]]:
 
 def write_files(result: BenchmarkResult, cache: Cache) -> Generator[Event, None, tuple[Path, ...]]:
     """Return the paths of all files, written once for what they say."""
-    texts = {f"table.{ENDINGS.get(form, form)}": write(result.table()) for form, write in FORMATS.items()}
+    tables = {"table": result.table(), **result.conclusion.more}
+    texts = {
+        f"{name}.{ENDINGS.get(form, form)}": write(table)
+        for name, table in tables.items()
+        for form, write in FORMATS.items()
+    }
     texts["summary.md"] = describe_benchmark(result, "md")
     documents = _documents(result)
 

@@ -6,9 +6,10 @@ from evaluation.segmentation.settings import SegmenterSettings
 from evaluation.segmentation.types import LabelledSet
 from search.cache import Cache
 from search.downstream.ask import choose_segmenters, choose_spec
+from search.downstream.conclude import conclude
 from search.downstream.job import Slices, Task
 from search.downstream.labelled_file import from_slices, keep_slices, load_slices
-from search.downstream.segmenters import Segmenters, conclude
+from search.downstream.segmenters import Segmenters
 from search.downstream.spec import BenchmarkSpec
 
 
