@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 RUN := $(BIN)/sbldm
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all check format bench-fd bench-evaluate bench-model bench-studies coverage sensitivity soak-study clean
+.PHONY: help demo test test-all check format bench-fd bench-evaluate bench-model bench-studies coverage sensitivity controls soak-study clean
 
 help: ## Show these targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-15s %s\n", $$1, $$2}'
@@ -57,6 +57,9 @@ bench-studies: $(VENV)/installed-test ## Time four studies with one cache agains
 
 sensitivity: $(VENV)/installed-test ## Ask each metric what damage it notices, on phantoms
 	$(BIN)/python benchmarks/sensitivity.py
+
+controls: $(VENV)/installed-test ## Ask the segmentation benchmark what is known already: real patients help, noise does not
+	$(BIN)/python benchmarks/segmentation_controls.py
 
 soak-study: $(VENV)/installed-test ## Kill a study's workers at random and count its trials, on SQLite and PostgreSQL (about 10 minutes)
 	$(BIN)/python benchmarks/soak_study.py --storage sqlite

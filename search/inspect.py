@@ -32,6 +32,8 @@ from search.tracking import RunRecord
 
 FORMATS: dict[str, Callable[[Table], str]] = {"md": to_markdown, "latex": to_latex, "csv": to_csv, "html": to_html}
 
+BENCHMARK = "benchmark/"
+ENDS = ("_low", "_high")
 ZOOM = 2
 MOST_NAMED = 6  # settings of a study in the list of all
 
@@ -68,15 +70,26 @@ def describe(summary: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def describe_result(run_id: str, result: ExperimentResult, page: Path | None, *, as_json: bool) -> str:
-    """Return every number with its interval, and where the files lie: for people, or as one JSON document."""
+def describe_result(
+    run_id: str,
+    result: ExperimentResult,
+    page: Path | None,
+    *,
+    as_json: bool,
+    tracked: Mapping[str, float] | None = None,
+) -> str:
+    """Return every number with its interval, and where the files lie: for people, or as one JSON document.
+
+    What ``sbldm benchmark`` has found of the run stands among its tracked metrics, and is told too.
+    """
+    gains = {name: value for name, value in (tracked or {}).items() if name.startswith(BENCHMARK)}
     report = page or next(iter(result.files.get("report", ())), None)
     if as_json:
-        numbers = {"results": _to_json(result.results), "numbers": result.numbers}
+        numbers = {"results": _to_json(result.results), "numbers": result.numbers | gains}
         return json.dumps({"run_id": run_id, **numbers, "report": report and str(report)}, indent=2)
     files = {"report": report} if report else {}
     lines = [f"  {name}: {path}" for name, path in (result.pictures | files).items()]
-    return "\n".join([f"run {run_id}", *_lines(result.results), *lines])
+    return "\n".join([f"run {run_id}", *_lines(result.results), *_gain_lines(gains), *lines])
 
 
 def describe_outside(result: OutsideResult, page: Path, *, as_json: bool) -> str:
@@ -99,6 +112,16 @@ def keep_report(page: Path, target: Path) -> Path:
 
 def _lines(results: Mapping[str, MetricResult]) -> list[str]:
     return [f"  {name:36} {format_interval(each)}" for name, each in results.items()]
+
+
+def _gain_lines(gains: Mapping[str, float]) -> list[str]:
+    lines = []
+    for name, value in gains.items():
+        if name.endswith(ENDS):
+            continue
+        limits = [f"{gains[name + end]:+.3f}" for end in ENDS if name + end in gains]
+        lines.append(f"  {name:36} {value:+.3f}" + (f" [{', '.join(limits)}]" if limits else ""))
+    return lines
 
 
 def _to_json(results: Mapping[str, MetricResult]) -> dict[str, Any]:

@@ -47,4 +47,4 @@ def measure_run(
     run = open_run(run_id, cache=cache, store=store, changes=changes)
     result = follow(evaluate_run(run, cache=cache, store=store))
     copied = keep_report(result.files["report"][0], out) if out else None
-    return describe_result(run.record.run_id, result, copied, as_json=as_json)
+    return describe_result(run.record.run_id, result, copied, as_json=as_json, tracked=run.record.metrics)

@@ -28,7 +28,7 @@ class Gain:
         mean: of the differences over patients and seeds.
         p: of the crossed t test, adjusted after Holm over the arms compared with this baseline; NaN without error.
         wilcoxon_p: signed ranks of the patients' means over seeds, adjusted likewise; for these trainings only.
-        bootstrap: percentile interval of the patients drawn anew; for these trainings only, and None for one patient.
+        bootstrap: expanded percentiles of patients drawn anew; for these trainings only, and None for one patient.
         effect: Cohen's d_z, the mean over the standard deviation of the patients' differences.
     """
 

@@ -1,6 +1,6 @@
 """Three tables of one benchmark: arms with what they gain, every mean, and every paired difference."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from evaluation import Table
 from evaluation.segmentation.crossed import CrossedMean
@@ -29,6 +29,7 @@ def tabulate_arms(means: CrossedMeans, gains: Sequence[Gain], focus: str, level:
     labels = list(dict.fromkeys(label for _, _, label, metric in means if metric == LEAD))
     cells = list(dict.fromkeys((fraction, arm) for arm, fraction, _, _ in means))
     baselines = [name for name in BASELINES if any(gain.baseline == name for gain in gains)]
+    how = _how(means.values(), level)
     rows = []
     for fraction, arm in sorted(cells, key=lambda cell: cell[0]):
         dice = [_interval(means.get((arm, fraction, label, LEAD)), level) for label in labels]
@@ -47,7 +48,7 @@ def tabulate_arms(means: CrossedMeans, gains: Sequence[Gain], focus: str, level:
         ),
         rows=tuple(rows),
         caption=(
-            f"Means over test patients and seeds, {_how(means, level)} Verdicts are after Holm over the arms compared"
+            f"Means over test patients and seeds, {how} Verdicts are after Holm over the arms compared"
             " with one baseline at one fraction. All arms take the same number of steps; `real duplicated` has as many"
             f" slices in each batch as `real+synthetic`. {UNSCORED}"
         ),
@@ -60,12 +61,13 @@ def tabulate_means(means: CrossedMeans, level: float) -> Table:
         (f"{fraction:.0%}", arm, label, _arrow(metric), _interval(mean, level), str(mean.patients), str(mean.left_out))
         for (arm, fraction, label, metric), mean in means.items()
     ]
+    how = _how(means.values(), level)
     return Table(
         title="Scores of all arms",
         header=("patients", "trained on", "class", "metric", "mean", "test patients", "left out"),
         rows=tuple(rows),
         caption=(
-            f"Means over test patients and seeds, {_how(means, level)} {UNSCORED} Left out are patients without a score"
+            f"Means over test patients and seeds, {how} {UNSCORED} Left out are patients without a score"
             " in some training: the class is in neither map, or for hd95 in one alone."
         ),
     )
@@ -90,6 +92,7 @@ def tabulate_gains(gains: Sequence[Gain], level: float) -> Table:
         )
         for gain in gains
     ]
+    how = _how([gain.mean for gain in gains], level)
     return Table(
         title="Paired differences of all arms",
         header=(
@@ -98,7 +101,7 @@ def tabulate_gains(gains: Sequence[Gain], level: float) -> Table:
         ),
         rows=tuple(rows),
         caption=(
-            f"Differences with {_how({g: g.mean for g in gains}, level)} Wilcoxon (signed ranks, Holm too) and the"
+            f"Differences with {how} Wilcoxon (signed ranks, Holm too) and the"
             " bootstrap of patients take these trainings as they are, and call the luck of a training a difference; d_z"
             " is the mean over the standard deviation of patients. Resolvable: the smallest true difference that would"
             " be found with power .8."
@@ -106,8 +109,8 @@ def tabulate_gains(gains: Sequence[Gain], level: float) -> Table:
     )
 
 
-def _how(means: Mapping[object, CrossedMean], level: float) -> str:
-    few = LIBERAL if any(mean.seeds < FEW_SEEDS for mean in means.values()) else ""
+def _how(means: Iterable[CrossedMean], level: float) -> str:
+    few = LIBERAL if any(mean.seeds < FEW_SEEDS for mean in means) else ""
     return INTERVALS.format(level=level, few=few)
 
 

@@ -40,6 +40,22 @@ def test_a_planted_gain_is_found_and_a_missing_one_is_not() -> None:
     assert "no difference that 12 test patients, 3 seeds can show (smallest resolvable" in none.sentence(0.95)
 
 
+def test_patients_drawn_anew_come_to_the_interval_of_any_mean() -> None:
+    """By numpy's own draws of patients' means over seeds, with the percentiles of Hesterberg 2015 for few patients."""
+    scores = make_scores({"real": 0.0, "real+synthetic": 0.02})
+    (gain,) = find_gains(scores, baselines=["real"], level=0.9)
+    values = {(each.arm, each.patient, each.seed): each.value for each in scores}
+    differences = [
+        np.mean([values["real+synthetic", patient, seed] - values["real", patient, seed] for seed in range(3)])
+        for patient in range(12)
+    ]
+    drawn = np.random.default_rng(5).choice(differences, (20000, 12)).mean(axis=1)
+    outside = stats.norm.cdf(stats.t.ppf(0.05, 11) * (12 / 11) ** 0.5)
+    assert gain.bootstrap == pytest.approx(np.quantile(drawn, [outside, 1 - outside]), abs=4e-4)  # of 2000 draws
+    (lone,) = find_gains(make_scores({"real": 0.0, "synthetic": 0.1}, patients=1), baselines=["real"])
+    assert lone.bootstrap is None
+
+
 def test_a_longer_distance_is_worse() -> None:
     (gain,) = find_gains(make_scores({"real": 0.0, "synthetic": 0.1}, metric="hd95_px"), baselines=["real"])
     assert gain.verdict(0.95) == "worse"

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from evaluation.segmentation.scores import hausdorff95, lesion_f1, score_patients, table_of
+from evaluation.segmentation.scores import average_classes, hausdorff95, lesion_f1, score_patients, table_of
 from evaluation.segmentation.types import LabelledSet, Score
 
 
@@ -56,6 +56,16 @@ def test_a_class_in_one_map_alone_has_dice_0_and_no_distance() -> None:
     assert math.isnan(found[7, "spot", "hd95_px"])
     assert found[7, "tissue", "dice"] == pytest.approx(2 * 32 / (64 + 32))  # by hand
     assert found[7, "tissue", "iou"] == pytest.approx(32 / 64)
+
+
+def test_classes_are_averaged_where_all_of_them_are_scored() -> None:
+    found = score_patients(truth(), truth().labels.roll(1, dims=2), arm="real", fraction=0.1, seed=2)
+    by_patient = {row.patient: row for row in average_classes(found, "dice")}
+    assert {row.label for row in by_patient.values()} == {"all classes"}
+    assert by_patient[7].value == pytest.approx((2 * 24 / 64 + 0) / 2)  # by hand: half of four columns, and no spot
+    assert math.isnan(by_patient[3].value)  # who has no spot in either map
+    lone = [row for row in found if row.label == "tissue"]
+    assert average_classes(lone, "dice") == ()
 
 
 def test_the_distance_is_in_mm_where_the_spacing_is_known() -> None:

@@ -2,8 +2,9 @@ import pytest
 import torch
 
 from evaluation.segmentation.scores import score_patients
-from evaluation.segmentation.settings import SegmenterSettings
+from evaluation.segmentation.settings import SegmenterSettings, quick_settings
 from evaluation.segmentation.types import LabelledSet
+from sbldm.errors import ConfigError
 from search.cache import Cache
 from search.downstream.ask import choose_segmenters, choose_spec
 from search.downstream.conclude import conclude
@@ -23,7 +24,8 @@ def make_slices(seed: int, patients: int) -> LabelledSet:
 @pytest.mark.slow  # trains and draws
 def test_every_arm_is_trained_scored_and_concluded_upon(tmp_path) -> None:  # type: ignore[no-untyped-def]
     slices = Slices(make_slices(0, 3), make_slices(1, 3), make_slices(2, 2), make_slices(3, 4))
-    segmenters = Segmenters(SegmenterSettings(steps=2, batch=2, validate_every=1), lesions=("spot",))
+    settings = quick_settings().model_copy(update={"steps": 2, "batch": 2, "validate_every": 1})
+    segmenters = Segmenters(settings, lesions=("spot",))
     scores = []
     for arm in segmenters.arms:
         for seed in range(3):
@@ -42,14 +44,33 @@ def test_every_arm_is_trained_scored_and_concluded_upon(tmp_path) -> None:  # ty
     assert set(told.means["real", 0.5]) == {f"{metric}/spot" for metric in ("dice", "iou", "hd95_px", "lesion_f1")}
     told.draw(tmp_path / "forest.svg")
     assert "<svg" in (tmp_path / "forest.svg").read_text()
+    assert {name: len(table.rows) for name, table in told.more.items()} == {
+        "means": 7 * 4,  # arms, metrics
+        "gains": 4 * 3 * 5,  # metrics, baselines, the other arms that are tested on real patients
+    }
+    gain = "gain_dice/spot/real+synthetic at 50"
+    low, point, high = (told.headline[f"{gain}{end}"] for end in ("_low", "", "_high"))
+    assert low <= point <= high
+    assert point == pytest.approx(told.means["real+synthetic", 0.5]["dice/spot"] - told.means["real", 0.5]["dice/spot"])
 
 
 def test_what_is_asked_for_reaches_the_trainings() -> None:
     spec = choose_spec(arms=["real", "real+synthetic"], fractions=None, seeds=4, synthetic_ratio=2.0, lesions=["spot"])
     assert (spec.arms, spec.seeds, spec.fractions) == (("real", "real+synthetic"), 4, (0.1, 1.0))
-    chosen = choose_segmenters(spec, encoder_weights=None, steps=50, architecture="Unet", encoder="resnet18")
-    assert (chosen.settings.ratio, chosen.settings.steps, chosen.settings.validate_every) == (2.0, 50, 10)
+    chosen = choose_segmenters(spec, preset="quick", steps=50, architecture=None, encoder="resnet18", batch=6)
+    assert (chosen.settings.ratio, chosen.settings.steps, chosen.settings.validate_every) == (2.0, 50, 12)
+    assert (chosen.settings.encoder, chosen.settings.depth, chosen.settings.batch) == ("resnet18", None, 6)
     assert chosen.lesions == ("spot",)
+
+
+def test_the_preset_chooses_the_network_unless_another_is_named() -> None:
+    spec = BenchmarkSpec()
+    assert choose_segmenters(spec, preset="quick").settings == quick_settings()
+    assert choose_segmenters(spec, preset="paper").settings == SegmenterSettings()
+    with pytest.raises(ConfigError, match=r"^learning_rate: .*greater than 0"):
+        choose_segmenters(spec, preset="quick", learning_rate=-1)
+    with pytest.raises(ConfigError, match=r"^stepz: Extra inputs are not permitted"):
+        choose_segmenters(spec, preset="quick", stepz=3)
 
 
 def test_the_spacing_of_the_data_reaches_the_scores(tiny_data, tmp_path, follow) -> None:  # type: ignore[no-untyped-def]
