@@ -5,6 +5,7 @@ import queue
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -14,6 +15,10 @@ import pytest
 import search.backends.ray_connection
 from sbldm.errors import ConfigError, ResourceError, RunError
 from search.backends import BACKENDS, Order, find_backend
+from search.backends.ray_task import run_next
+from search.config import ExperimentConfig
+from search.runner import TrialFinished, run_study
+from search.tracking import MlflowStore
 from search.workers import MOST_RESTARTS, Task, WorkerSaid
 
 TASK = Task({}, {}, (0,), "home", "name", None, "uri", "parent")
@@ -210,6 +215,35 @@ def test_closing_asks_the_tasks_to_stop(ray: FakeRay) -> None:
     events.close()
     assert ray.canceled
     assert not any(force for _, force in ray.canceled)
+
+
+def test_a_study_whose_trials_are_tasks_ends_with_the_numbers_of_one_process(
+    ray: FakeRay, finished: Any, tiny: ExperimentConfig, store: MlflowStore, follow: Callable[..., Any]
+) -> None:
+    """The trials are worked at here, by what Ray would run elsewhere; every stage is in the cache."""
+    ray.work = run_next
+    ray.machines = [{"CPU": 1.0}]
+    study, home = finished.study, finished.home
+    events, parent = follow(
+        run_study(study, tiny, seeds=[0], home=home, store=store, name="tasks", trials=1, backend="ray")
+    )
+    assert len(store.runs(study="tasks", kind="trial")) == 1
+    assert next(event.text for event in events if isinstance(event, WorkerSaid)).startswith("[1] trial 1 of 2: ")
+    follow(run_study(study, tiny, seeds=[0], home=home, store=store, name="tasks", backend="ray"))
+    runs = store.runs(study="tasks", kind="trial")
+    alone = {end.label: end.result.results for end in finished.events if isinstance(end, TrialFinished)}
+    assert {run.name: store.results(run.run_id) for run in runs} == alone
+    assert len(ray.calls) == 2
+    (own,) = store.runs(study="tasks", kind="study")
+    assert (own.run_id, own.status) == (parent, "FINISHED")
+
+
+def test_a_task_whose_study_is_not_there_reports_it_and_does_not_raise(ray: FakeRay, tmp_path: Path) -> None:
+    mailbox = Mailbox(10, {})
+    assert run_next(json.dumps(asdict(TASK)), 3, 1, str(tmp_path / "elsewhere"), mailbox) == 1
+    seat, words = mailbox.get_nowait()
+    assert seat == 3
+    assert json.loads(words).keys() == {"failed", "message", "trace"}
 
 
 def test_files_of_one_machine_are_not_to_serve_several(ray: FakeRay) -> None:
