@@ -16,11 +16,10 @@ import random
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Generator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
-from typing import Any, TypeVar
 
 import torch
 
@@ -37,7 +36,6 @@ from search.tracking import MlflowStore
 NAMES = ("gamma", "frequency", "cutmix", "early-stop")
 LEAST_RATIO = 3.0
 Results = dict[str, MetricResult]
-R = TypeVar("R")
 
 
 @dataclass(frozen=True)
@@ -61,40 +59,32 @@ def now() -> Spent:
     return Spent(time.process_time(), time.perf_counter())
 
 
-def run_timed(events: Generator[Any, None, R]) -> tuple[list[tuple[TrialFinished, Spent]], R, Spent]:
-    """Run to the end; return the ends of trials with the time of each, what is returned, and the whole time."""
-    begun, seen = now(), []
-    last = begun
-    while True:
-        try:
-            event = next(events)
-        except StopIteration as end:
-            return seen, end.value, now() - begun
-        if isinstance(event, TrialFinished):
-            seen.append((event, now() - last))
-            last = now()
-
-
 def run_shared(
     name: str, base: ExperimentConfig, seeds: Sequence[int], folder: Path, store: MlflowStore
 ) -> tuple[dict[str, Results], Spent]:
     """Run a study with the cache that all share; return the results of each trial, and the time."""
-    events = run_study(STUDIES[name], base, seeds=seeds, home=folder, store=store, name=name)
-    ends, _, spent = run_timed(events)
+    begun = last = now()
     results = {}
-    for end, took in ends:
-        assert end.result is not None, f"{name}, {end.label}: {end.reason}"
-        results[end.label] = end.result.results
-        print(f"{name}, {end.label}: with the cache in {took}", flush=True)
-    print(f"{name}: {len(ends)} trials with the cache in {spent}", flush=True)
-    return results, spent
+    for event in run_study(STUDIES[name], base, seeds=seeds, home=folder, store=store, name=name):
+        if isinstance(event, TrialFinished):
+            assert event.result is not None, f"{name}, {event.label}: {event.reason}"
+            results[event.label] = event.result.results
+            print(f"{name}, {event.label}: with the cache in {now() - last}", flush=True)
+            last = now()
+    print(f"{name}: {len(results)} trials with the cache in {now() - begun}", flush=True)
+    return results, now() - begun
 
 
 def run_alone(config: ExperimentConfig, name: str, store: MlflowStore) -> tuple[Results, Spent]:
     """Run one trial from nothing; return its results, and the time."""
+    begun = now()
     with tempfile.TemporaryDirectory() as empty:
-        _, (_, result), spent = run_timed(train_run(config, name=name, cache=Cache(Path(empty)), store=store))
-    return result.results, spent
+        events = train_run(config, name=name, cache=Cache(Path(empty)), store=store)
+        while True:
+            try:
+                next(events)
+            except StopIteration as end:
+                return end.value[1].results, now() - begun
 
 
 def choose(trials: Sequence[tuple[str, str]], sample: int | None, seed: int) -> list[tuple[str, str]]:

@@ -1,6 +1,5 @@
 """The race of shared against independent trials: its arithmetic, and a whole one, too small to mean anything."""
 
-import subprocess
 import sys
 from pathlib import Path
 
@@ -42,17 +41,19 @@ def test_numbers_that_the_cache_changes_are_told_by_name() -> None:
 
 
 @pytest.mark.slow
-def test_a_small_race_ends_with_equal_numbers() -> None:
-    script = Path(__file__).parents[2] / "benchmarks" / "studies.py"
-    small = ["data.patients=14", "data.slices=4", "prepare.size=32", "data.size=32", "evaluation.samples=12"]
-    small += ["training.steps=6", "autoencoder_training.steps=6", "autoencoder.hidden_dims=[4,4]"]
-    small += ["autoencoder.downsample=4", "autoencoder.latent_channels=3", "evaluation.companion=null"]
-    small += ["training.warmup_steps=2", "autoencoder_training.warmup_steps=2", "training.batch=4"]
-    small += ["network={kind: plain, model_channels: 8, blocks: 1}", "sampler.steps=2"]
+def test_a_small_race_ends_with_equal_numbers(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    small = ["data.patients=14", "data.slices=4", "data.size=32", "prepare.size=32", "evaluation.samples=12"]
+    small += ["training.steps=6", "training.warmup_steps=2", "training.batch=4", "sampler.steps=2"]
+    small += ["autoencoder_training.steps=6", "autoencoder_training.warmup_steps=2", "evaluation.companion=null"]
+    small += ["autoencoder.hidden_dims=[4,4]", "autoencoder.downsample=4", "autoencoder.latent_channels=3"]
+    small += ["network={kind: plain, model_channels: 8, blocks: 1}"]
     changes = [word for each in small for word in ("--set", each)]
-    command = [sys.executable, script, "--studies", "cutmix", "early-stop", "--sample", "2", "--least", "0", *changes]
-    outcome = subprocess.run(command, capture_output=True, text=True, timeout=280, check=False)
-    assert outcome.returncode == 0, outcome.stderr[-3000:]
-    assert outcome.stdout.count("the same numbers") == 2
-    assert "8 trials of 2 studies, 1 seed(s)" in outcome.stdout
-    assert "2 run, the others at the mean of their study" in outcome.stdout
+    command = ["studies.py", "--studies", "cutmix", "frequency", "--sample", "2", "--least", "0", *changes]
+    monkeypatch.setattr(sys, "argv", command)
+    studies.main()
+    told = capsys.readouterr().out
+    assert told.count("the same numbers") == 2
+    assert "7 trials of 2 studies, 1 seed(s), preset quick" in told
+    assert "2 run, the others at the mean of their study" in told
