@@ -46,11 +46,17 @@ QUICK: dict[str, Any] = {
     "evaluation": {"samples": 256},
 }
 LAPTOP: dict[str, Any] = QUICK | {
-    "data": {"kind": "phantom", "patients": 240, "slices": 12},
-    "autoencoder_training": QUICK["autoencoder_training"] | {"steps": 3000, "learning_rate": 2e-3, "ema_decay": 0.999},
-    "network": QUICK["network"] | {"model_channels": 64},
-    "training": QUICK["training"] | {"steps": 12000, "warmup_steps": 200, "learning_rate": 1e-3, "ema_decay": 0.9995},
-    "sampler": {"kind": "ddim", "steps": 100, "eta": 1.0},
+    "data": {"kind": "phantom", "patients": 600, "slices": 12},
+    "split": {"train": 0.78, "validation": 0.06, "test": 0.16},
+    "autoencoder": QUICK["autoencoder"] | {"latent_channels": 8, "downsample": 4, "hidden_dims": [32, 64]},
+    "autoencoder_training": QUICK["autoencoder_training"] | {"steps": 4000, "learning_rate": 2e-3, "ema_decay": 0.999},
+    "network": QUICK["network"] | {"model_channels": 48},
+    "prediction": "v",
+    "skip": {"kind": "gaussian"},
+    "training_levels": {"kind": "log-normal", "center": 1.0, "spread": 2.4},
+    "loss": {"kind": "mse"},
+    "training": QUICK["training"] | {"steps": 3600, "warmup_steps": 200, "learning_rate": 1.5e-3},
+    "sampler": {"kind": "dpm-solver", "steps": 30},
     "evaluation": {"samples": 500},
 }
 T4: dict[str, Any] = {
