@@ -1,21 +1,24 @@
 """Early-stopped samples without walks of their own: one full walk is kept, and every rule takes its samples from it."""
 
+import io
 from collections.abc import Generator
 from dataclasses import asdict, replace
 from pathlib import Path
 
+import numpy as np
+import torch
 from torch import Tensor
 
 from sbldm.diffusion import SamplerSpec, Trajectory
 from sbldm.diffusion.samplers import Adaptive
-from sbldm.files import read_json, write_json
+from sbldm.files import atomic_write, read_json, write_json
 from sbldm.model import GeneratedBatch, LatentDiffusion, WalkedBatch, full_walk, stop_walked, walk
 from sbldm.spec import digest_of
 from sbldm.training import choose_device
 from search.cache import Cache, Entry
 from search.events import Event, Progress
 from search.sampling import Samples, digest_samples, keep_samples
-from search.stages import cached, read_tensors, write_tensors
+from search.stages import cached
 
 FACTS = "walk.json"
 NEVER = 0.0
@@ -75,7 +78,9 @@ def _write(folder: Path, parts: list[WalkedBatch]) -> None:
     for part in parts:
         tensors = {name: value for name, value in asdict(part.trajectory).items() if isinstance(value, Tensor)}
         tensors |= {"positions": part.positions} | ({} if part.conditions is None else {"conditions": part.conditions})
-        write_tensors(folder / f"walk-{part.first}.safetensors", tensors)
+        content = io.BytesIO()
+        np.savez(content, **{name: value.numpy() for name, value in tensors.items()})  # a first change is infinite
+        atomic_write(folder / f"walk-{part.first}.npz", content.getvalue())
         facts.append(
             {
                 "first": part.first,
@@ -90,7 +95,8 @@ def _write(folder: Path, parts: list[WalkedBatch]) -> None:
 def _read(folder: Path) -> list[WalkedBatch]:
     parts = []
     for facts in read_json(folder / FACTS):
-        tensors = read_tensors(folder / f"walk-{facts['first']}.safetensors")
+        with np.load(folder / f"walk-{facts['first']}.npz", allow_pickle=False) as arrays:
+            tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
         positions, conditions = tensors.pop("positions"), tensors.pop("conditions", None)
         trajectory = Trajectory(levels=tuple(facts["levels"]), **tensors)
         parts.append(
