@@ -4,6 +4,7 @@ import io
 from collections.abc import Generator
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -79,7 +80,8 @@ def _write(folder: Path, parts: list[WalkedBatch]) -> None:
         tensors = {name: value for name, value in asdict(part.trajectory).items() if isinstance(value, Tensor)}
         tensors |= {"positions": part.positions} | ({} if part.conditions is None else {"conditions": part.conditions})
         content = io.BytesIO()
-        np.savez(content, **{name: value.numpy() for name, value in tensors.items()})  # a first change is infinite
+        arrays: dict[str, Any] = {name: value.numpy() for name, value in tensors.items()}
+        np.savez(content, **arrays)  # and no safetensors, in which this project lets nothing be infinite or unknown
         atomic_write(folder / f"walk-{part.first}.npz", content.getvalue())
         facts.append(
             {
