@@ -80,7 +80,7 @@ def told() -> dict[str, dict[str, str]]:
 def test_there_are_the_commands_that_the_tests_below_know() -> None:
     model = ["data", "sample", "schedule", "train"]
     numbers = ["benchmark", "compare", "evaluate", "power"]
-    questions = ["experiment", "runs", "search", "studies", "table", "ui"]
+    questions = ["experiment", "runs", "search", "studies", "sync", "table", "ui"]
     assert sorted(model + numbers + questions) == COMMANDS
 
 

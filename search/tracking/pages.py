@@ -40,7 +40,7 @@ def show_studies(store: MlflowStore, study: str | None, port: int) -> list[str]:
         RunError: there is no such study.
     """
     address = store.uri if store.uri.startswith("http") else f"http://127.0.0.1:{port}"
-    known = {run.tags["sbldm.study"]: None for run in store.runs(kind="trial")}
+    known = {run.tags["sbldm.study"]: None for run in store.runs(kind="trial") if "sbldm.study" in run.tags}
     return [redact(show_study(store, name, address.rstrip("/"))) for name in ([study] if study else known)]
 
 

@@ -31,7 +31,7 @@ ranges:
   prediction: {choice: [x0, v]}
 sampler: nsga2
 trials: 7
-objectives: {eval/kid: minimize}
+objectives: {selection/kid: minimize}
 constraints: []
 """
 
@@ -115,7 +115,7 @@ def test_a_wrong_file_is_refused_in_one_line_that_names_it(file: Path, old: str,
         ("[x0, v]", "[x0, x0]", "two distinct values"),
         ("nsga2", "random", "sampler must be one of tpe, nsga2, gp, but got 'random'"),
         ("trials: 7", "trials: 0", "trials must be a whole number"),
-        ("eval/kid: minimize", "eval/kid: least", "objective must be one of minimize, maximize"),
+        ("selection/kid: minimize", "selection/kid: least", "objective must be one of minimize, maximize"),
         ("constraints: []", "constraints: copies", "constraints must be a list"),
     ],
 )
