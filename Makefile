@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile # two processes of one thread each
 RUN := $(BIN)/sbldm
 
 .DEFAULT_GOAL := help
@@ -26,17 +27,17 @@ demo: $(VENV)/installed ## Train, evaluate and tabulate the gamma study on embed
 	$(RUN) table gamma
 
 test: $(VENV)/installed-test ## Run the default test suite
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 test-all: $(VENV)/installed-test ## Run every test, the slow ones too
-	$(BIN)/python -m pytest -m "slow or not slow"
+	$(PYTEST) -m "slow or not slow"
 
 check: $(VENV)/installed-test ## Format, lint, types, import contracts, tests: what CI runs
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 format: $(VENV)/installed-test ## Format and mend what can be mended automatically
 	$(BIN)/ruff format .
