@@ -1,8 +1,8 @@
 """An experiment's events on their way to a tracker; the watcher behind sees them all the same."""
 
 import math
-from collections.abc import Generator
-from contextlib import closing
+from collections.abc import Generator, Iterator
+from contextlib import closing, contextmanager
 
 from evaluation import MetricResult
 from sbldm.errors import DivergedError
@@ -20,11 +20,21 @@ def record_run(
     config: ExperimentConfig, events: Generator[Event, None, ExperimentResult], tracker: Tracker
 ) -> Generator[Event, None, ExperimentResult]:
     """Pass the events on, log them, and close the run with its true status."""
+    with working(config, tracker):
+        result = yield from _follow(events, tracker)
+    log_result(result, tracker, steps=config.training.steps)
+    tracker.finish("FINISHED")
+    return result
+
+
+@contextmanager
+def working(config: ExperimentConfig, tracker: Tracker) -> Iterator[None]:
+    """Log what decides a run, and where the work ends early, close the run with its true status."""
     tracker.log(Params(flatten(config.public())))
     tracker.log(Document("config.json", config.public()))
     tracker.log(Tags(environment()))
     try:
-        result = yield from _follow(events, tracker)
+        yield
     except (KeyboardInterrupt, GeneratorExit):
         tracker.finish("KILLED")
         raise
@@ -32,9 +42,6 @@ def record_run(
         tracker.log(Tags({"sbldm.failure": "diverged" if isinstance(error, DivergedError) else type(error).__name__}))
         tracker.finish("FAILED")
         raise
-    log_result(result, tracker, steps=config.training.steps)
-    tracker.finish("FINISHED")
-    return result
 
 
 def log_result(result: ExperimentResult, tracker: Tracker, *, steps: int = 0) -> None:

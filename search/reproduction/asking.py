@@ -7,17 +7,16 @@ from pathlib import Path
 from typing import Any
 
 from evaluation import MetricResult, Table, format_interval, to_markdown
-from sbldm.errors import DivergedError
 from search.compose import compose
-from search.config import ExperimentConfig, flatten
+from search.config import ExperimentConfig
 from search.progress import follow
-from search.provenance import environment
+from search.recording import working
 from search.reproduction import EXPERIMENTS, Planned, find_experiment
 from search.reproduction.criterion import RULE, Check, Verdict
 from search.reproduction.estimate import check_hours, foretell
 from search.reproduction.planned import Findings, Workplace, identify
 from search.runner import StudyEvent
-from search.tracking import Document, MlflowStore, Params, Scalar, Tags, Tracker
+from search.tracking import Document, MlflowStore, Scalar, Tags, Tracker
 
 Asked = tuple[Planned, ExperimentConfig]
 
@@ -94,18 +93,8 @@ def ask(
     name = f"{planned.name} {planned.title}"
     run_id = known[0].run_id if known else store.start(name, kind="experiment", tags={**tags, "sbldm.uid": uid})
     tracker = store.tracker(run_id)
-    tracker.log(Params(flatten(config.public())))
-    tracker.log(Document("config.json", config.public()))
-    tracker.log(Tags(environment()))
-    try:
+    with working(config, tracker):
         findings = yield from planned.measure(Workplace(config, home, store, tracker, seeds, workers))
-    except (KeyboardInterrupt, GeneratorExit):
-        tracker.finish("KILLED")
-        raise
-    except BaseException as error:
-        tracker.log(Tags({"sbldm.failure": "diverged" if isinstance(error, DivergedError) else type(error).__name__}))
-        tracker.finish("FAILED")
-        raise
     outcome = Outcome(planned, run_id, findings, planned.decide(findings.checks))
     _record(outcome, store.tracker(run_id))
     return outcome
