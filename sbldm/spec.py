@@ -3,16 +3,23 @@
 import difflib
 import hashlib
 import json
-from collections.abc import Mapping
-from typing import Any, Generic, TypeVar
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, Generic, TypeVar
 
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import BaseModel, ConfigDict, model_serializer, model_validator
 
 from sbldm.errors import ConfigError
+
+COMPLETE = {"complete": True}
+"""Context in which settings are dumped with those that are not in use, so that each can be changed by its path."""
 
 
 class Spec(BaseModel):
     """Describe one choice completely; equal settings have equal digests."""
+
+    younger: ClassVar[tuple[str, ...]] = ()
+    """Settings that others were used without: they are dumped where they differ from their default, and older settings
+    so keep their digest."""
 
     model_config = ConfigDict(
         extra="forbid",
@@ -31,6 +38,13 @@ class Spec(BaseModel):
                 if isinstance(value, bool) and field and "bool" not in str(field.annotation):
                     raise ValueError(f"{name} must not be true or false, but got {value}")
         return values
+
+    @model_serializer(mode="wrap")
+    def _leave_out_unused(self, dump: Callable[[Any], dict[str, Any]], info: Any) -> dict[str, Any]:
+        settings: dict[str, Any] = dump(self)
+        fields = {} if info.context == COMPLETE else type(self).model_fields
+        unused = {name for name in self.younger if name in fields and getattr(self, name) == fields[name].default}
+        return {name: value for name, value in settings.items() if name not in unused}
 
     def digest(self) -> str:
         """Return 16 hex digits that name these settings and no others."""

@@ -1,11 +1,11 @@
 """Everything that decides a result, in one frozen object; and how to change a part of it by its dotted path."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
-from pydantic import Field, TypeAdapter, ValidationError, field_validator, model_serializer, model_validator
+from pydantic import Field, TypeAdapter, ValidationError, field_validator, model_validator
 
 from evaluation import EXTRACTORS
 from sbldm.data import AnySource, PhantomSpec, PrepareSpec, SplitSpec
@@ -29,14 +29,10 @@ from sbldm.model import ConditioningSpec
 from sbldm.nn import AnyAutoencoder, AnyNetwork
 from sbldm.nn.autoencoders.patch import Patch
 from sbldm.nn.networks.unet import UNet
-from sbldm.spec import Spec, did_you_mean
+from sbldm.spec import COMPLETE, Spec, did_you_mean
 from sbldm.training import DeviceName, TrainingSpec
 
 PRIVATE = "private"
-YOUNGER: dict[str, Spec] = {"conditioning": ConditioningSpec(), "skip": NoSkip(), "training_levels": Uniform()}
-"""Sections that came later, as they are unless somebody asks: settings without them are dumped as they ever were."""
-COMPLETE = {"complete": True}
-"""Context in which settings are dumped with those that are not in use, so that each can be changed by its path."""
 
 
 class EvaluationSpec(Spec):
@@ -80,6 +76,7 @@ class EvaluationSpec(Spec):
 class ExperimentConfig(Spec):
     """Describe one experiment from files to numbers; equal configs give equal results."""
 
+    younger: ClassVar[tuple[str, ...]] = ("conditioning", "skip", "training_levels")
     seed: int = Field(0, ge=0)
     """Of the diffusion training and the sampling."""
     data: AnySource = PhantomSpec()
@@ -101,13 +98,6 @@ class ExperimentConfig(Spec):
     sampler: AnySampler = Ddim()
     evaluation: EvaluationSpec = EvaluationSpec()
     device: DeviceName = "auto"
-
-    @model_serializer(mode="wrap")
-    def _leave_out_unused(self, dump: Callable[[Any], dict[str, Any]], info: Any) -> dict[str, Any]:
-        """Dump no younger section that is left as it is, so that older settings keep their digest."""
-        younger = {} if (info.context or {}).get("complete") else YOUNGER
-        unused = {name for name, default in younger.items() if getattr(self, name) == default}
-        return {name: value for name, value in dump(self).items() if name not in unused}
 
     @model_validator(mode="after")
     def _parts_agree(self) -> "ExperimentConfig":

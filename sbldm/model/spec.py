@@ -1,11 +1,10 @@
 """All that decides what a model is, apart from its weights."""
 
-from collections.abc import Callable
-from typing import Any
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float
-from pydantic import Field, model_serializer, model_validator
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from sbldm.diffusion import AnySchedule, AnySkip, NoSkip, Prediction, check_prediction
@@ -19,6 +18,7 @@ CUES = "position", "cutmix"
 class ModelSpec(Spec):
     """Describe all that decides what a model is, apart from its weights."""
 
+    younger: ClassVar[tuple[str, ...]] = ("conditions", "skip")
     size: int = Field(64, ge=4)
     """Height and width of the images."""
     image_channels: int = Field(1, ge=1)
@@ -32,12 +32,6 @@ class ModelSpec(Spec):
     """Names of the numbers that follow the ``CUES``: each as a standardized value and a flag that it is known."""
     skip: AnySkip = NoSkip()
     """What is predicted in closed form, so that the network adds the rest."""
-
-    @model_serializer(mode="wrap")
-    def _leave_out_unused(self, dump: Callable[[Any], dict[str, Any]]) -> dict[str, Any]:
-        """Dump neither empty conditions nor an absent skip, so that older models keep their digest and format."""
-        unused = {name for name, default in (("conditions", ()), ("skip", NoSkip())) if getattr(self, name) == default}
-        return {name: value for name, value in dump(self).items() if name not in unused}
 
     @model_validator(mode="after")
     def _parts_agree(self) -> "ModelSpec":

@@ -1,19 +1,18 @@
 """How long and how fast to train; every rate is a pure function of the step."""
 
 import math
-from collections.abc import Callable
-from typing import Any, Literal
+from typing import ClassVar, Literal
 
-from pydantic import Field, model_serializer, model_validator
+from pydantic import Field, model_validator
 
 from sbldm.precision import Precision
 from sbldm.spec import Spec
 
-OPTIONAL = {"accumulate": 1, "checkpoint_activations": False, "compile": False, "validations": 5}
-
 
 class TrainingSpec(Spec):
     """Describe one training stage."""
+
+    younger: ClassVar[tuple[str, ...]] = ("accumulate", "checkpoint_activations", "compile", "validations")
 
     steps: int = Field(ge=1)
     batch: int = Field(16, ge=1)
@@ -48,15 +47,6 @@ class TrainingSpec(Spec):
         if self.batch % self.accumulate:
             raise ValueError(f"accumulate must divide batch {self.batch}, but got {self.accumulate}")
         return self
-
-    @model_serializer(mode="wrap")
-    def _leave_out_unused(self, dump: Callable[[Any], dict[str, Any]], info: Any) -> dict[str, Any]:
-        """Dump no optional setting that is not in use, so that trainings without them keep their digest.
-
-        With the context ``complete`` every setting is dumped.
-        """
-        unused = {} if (info.context or {}).get("complete") else OPTIONAL
-        return {name: value for name, value in dump(self).items() if name not in unused or value != unused[name]}
 
 
 def learning_rate(spec: TrainingSpec, step: int) -> float:

@@ -1,20 +1,17 @@
 """What every data source answers: who is there, and what does one patient look like."""
 
 from abc import abstractmethod
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, ClassVar
 
 from jaxtyping import Float, UInt8
-from pydantic import BeforeValidator, SerializeAsAny, model_serializer
+from pydantic import BeforeValidator, SerializeAsAny
 from torch import Tensor
 
 from sbldm.data.subject import Subject
 from sbldm.data.volume import Volume
 from sbldm.spec import Registry, Spec
-
-OPTIONAL = "conditions", "lesion_conditions"
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,19 +32,10 @@ class Shown:
 class SourceSpec(Spec):
     """Say where patients come from; reading happens only when asked."""
 
+    younger: ClassVar[tuple[str, ...]] = ("conditions",)
     kind: str
     conditions: Path | None = None
     """CSV file of numbers the network is told: column patient, perhaps position, then one column per number."""
-
-    @model_serializer(mode="wrap")
-    def _leave_out_unused(self, dump: Callable[[Any], dict[str, Any]], info: Any) -> dict[str, Any]:
-        """Dump no setting of conditions that is not in use, so that data without them keep their digest.
-
-        With the context ``complete`` every setting is dumped.
-        """
-        settings = dump(self)
-        unused = () if (info.context or {}).get("complete") else OPTIONAL
-        return {name: value for name, value in settings.items() if value or name not in unused}
 
     @property
     def known_names(self) -> tuple[str, ...]:

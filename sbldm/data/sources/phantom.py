@@ -1,6 +1,6 @@
 """Pseudo-patients from the MNI152 average brain: synthetic, with exact labels, no download."""
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from jaxtyping import Float, UInt8
@@ -25,6 +25,7 @@ COARSE_PIXEL_MM = 1.75  # pixels above this see the template averaged to 2 mm, a
 class PhantomSpec(SourceSpec):
     """Make patients: "synthetic, derived from the MNI152 average". Patient i is the same among 3 or 3000."""
 
+    younger: ClassVar[tuple[str, ...]] = (*SourceSpec.younger, "lesion_conditions")
     kind: Literal["phantom"] = "phantom"
     patients: int = Field(default=60, ge=1, le=100_000)
     """How many patients."""

@@ -3,10 +3,10 @@
 from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, ClassVar
 
 from jaxtyping import Float
-from pydantic import BeforeValidator, SerializeAsAny, model_serializer
+from pydantic import BeforeValidator, SerializeAsAny
 from torch import Tensor
 
 from sbldm.diffusion.process import Estimate
@@ -41,17 +41,12 @@ class Move:
 class SamplerSpec(Spec):
     """Describe how noise is walked to a sample."""
 
+    younger: ClassVar[tuple[str, ...]] = ("precision",)
     order: ClassVar[int] = 1
     """The error of the whole walk falls as ``steps ** -order``."""
     kind: str
     precision: Precision = "auto"
     """Of the network's products; auto as in training: half of float32 on a GPU, and where a CPU has tiles for it."""
-
-    @model_serializer(mode="wrap")
-    def _leave_out_unused(self, dump: Callable[[Any], dict[str, Any]], info: Any) -> dict[str, Any]:
-        """Dump no precision that is left to the machine, so that older settings keep their digest."""
-        unused = self.precision == "auto" and not (info.context or {}).get("complete")
-        return {name: value for name, value in dump(self).items() if name != "precision" or not unused}
 
     @abstractmethod
     def levels(self, schedule: Schedule) -> tuple[int, ...]:
