@@ -8,11 +8,10 @@ import torch
 from jaxtyping import Float, Int64, UInt8
 from torch import Tensor
 
-from sbldm.diffusion import SamplerSpec, SampleStep, sample
-from sbldm.diffusion.guidance import guide
+from sbldm.diffusion import SamplerSpec, SampleStep
 from sbldm.errors import ConfigError
 from sbldm.model.latent_diffusion import LatentDiffusion
-from sbldm.model.spec import CUES, forget_conditions
+from sbldm.model.told import set_out
 from sbldm.seeding import derive_seed, generator, sample_noise
 
 
@@ -99,15 +98,10 @@ def begin(model: LatentDiffusion, indices: range, request: Request) -> Begun:
     """Set out with the samples of these numbers; each step is a record of the sampling loop."""
     if model.device.type == "cpu":  # its convolutions and attention read channels side by side, up to a quarter faster
         model.network.to(memory_format=torch.channels_last)
-    noise = sample_noise(request.seed, indices, model.spec.latent_shape).to(model.device)
+    noise = sample_noise(request.seed, indices, model.spec.latent_shape)
     positions, conditions = _draw_cues(model, indices, request)
-    cues = torch.zeros(len(indices), len(CUES))  # the CutMix cue stays 0
-    cues[:, 0] = positions
-    if model.conditioner and conditions is not None:
-        cues = torch.cat([cues, model.conditioner.encode(conditions)], dim=1)
     seeds = [derive_seed(request.seed, "sample", index) for index in indices]
-    denoiser = guide(model.denoiser(request.sampler.precision), request.guidance, forget_conditions)
-    steps = sample(request.sampler, denoiser, noise, cues.to(model.device), seeds=seeds)
+    steps = set_out(model, request.sampler, noise, positions, conditions, seeds=seeds, guidance=request.guidance)
     return Begun(steps, positions, conditions)
 
 

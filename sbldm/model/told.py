@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from sbldm.diffusion import SamplerSpec, sample
+from sbldm.diffusion import SamplerSpec, SampleStep, sample
 from sbldm.diffusion.guidance import guide
 from sbldm.latent import Decoded
 from sbldm.model.latent_diffusion import LatentDiffusion
@@ -55,11 +55,25 @@ def walk(
     guidance: float = 0.0,
 ) -> Decoded:
     """Return the slices that the sampler makes of this noise; without ``told`` nothing is known of conditions."""
+    for step in set_out(model, sampler, noise, positions, told, seeds=seeds, guidance=guidance):
+        last = step
+    return model.codec.decode(last.clean)
+
+
+def set_out(
+    model: LatentDiffusion,
+    sampler: SamplerSpec,
+    noise: Float[Tensor, "b c h w"],
+    positions: Float[Tensor, " b"],
+    told: Float[Tensor, "b k"] | None,
+    *,
+    seeds: Sequence[int],
+    guidance: float = 0.0,
+) -> Iterator[SampleStep]:
+    """Return the steps from this noise to latents, each a record of the sampling loop."""
     cues = torch.zeros(len(noise), len(CUES))  # the CutMix cue stays 0
     cues[:, 0] = positions
     if model.conditioner and told is not None:
         cues = torch.cat([cues, model.conditioner.encode(told)], dim=1)
     denoiser = guide(model.denoiser(sampler.precision), guidance, forget_conditions)
-    for step in sample(sampler, denoiser, noise.to(model.device), cues.to(model.device), seeds=list(seeds)):
-        last = step
-    return model.codec.decode(last.clean)
+    return sample(sampler, denoiser, noise.to(model.device), cues.to(model.device), seeds=list(seeds))
