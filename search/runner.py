@@ -23,7 +23,7 @@ from search.queue import Draw, Lease, TrialQueue
 from search.recording import record_run
 from search.study import Cell, Study
 from search.study_events import StudyEvent, Told, TrialFinished, TrialPruned, TrialStarted
-from search.study_run import check_cells, close_parent, facts, find_or_start, goals, open_parent, study_to_json
+from search.study_run import check_cells, close_parent, facts, find_or_start, goals, open_parent
 from search.tracking import MlflowStore
 from search.workers import Task
 
@@ -186,7 +186,7 @@ def _share_work(
     part: Part, trials: int | None, workers: int | None, storage: str | None, backend: str
 ) -> Generator[StudyEvent, None, None]:
     shared = Task(
-        study=study_to_json(part.study),
+        study=part.study.to_json(),
         base=part.base.model_dump(mode="json"),
         seeds=part.seeds,
         home=str(part.home),

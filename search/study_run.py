@@ -57,7 +57,7 @@ def open_parent(queue: TrialQueue, study: Study | OpenStudy, store: MlflowStore,
     with queue.alone():
         known = str(queue.study.user_attrs.get("parent", ""))
         if known and store.holds(known):
-            store.keep(known, Document(DOCUMENT, study_to_json(study)))
+            store.keep(known, Document(DOCUMENT, study.to_json()))
             return known
         if queue.counts()["COMPLETE"]:
             raise RunError(
@@ -67,7 +67,7 @@ def open_parent(queue: TrialQueue, study: Study | OpenStudy, store: MlflowStore,
         tags = {"sbldm.study": name, "sbldm.question": study.question}
         tags |= {"sbldm.baseline": study.baseline} if isinstance(study, Study) else {"sbldm.sampler": study.sampler}
         parent = find_or_start(queue, store, "study", f"study {name}", kind="study", tags=tags)
-        store.keep(parent, Document(DOCUMENT, study_to_json(study)))
+        store.keep(parent, Document(DOCUMENT, study.to_json()))
         queue.study.set_user_attr("parent", parent)
         return parent
 
@@ -119,17 +119,8 @@ def close_parent(queue: TrialQueue, study: Study | OpenStudy, store: MlflowStore
     store.settle(LAST_SECONDS)
 
 
-def study_to_json(study: Study | OpenStudy) -> dict[str, Any]:
-    """Return a study as another process can read it.
-
-    Raises:
-        ConfigError: a value does not come back from JSON as it was, so that the cell would have another name.
-    """
-    return study.to_json()
-
-
 def study_from_json(value: Mapping[str, Any]) -> Study | OpenStudy:
-    """Return the study that ``study_to_json`` has written."""
+    """Return the study whose ``to_json`` wrote this."""
     return OpenStudy.from_json(value) if "ranges" in value else Study.from_json(value)
 
 

@@ -11,7 +11,7 @@ from sbldm.errors import ConfigError, ResourceError
 from search.config import ExperimentConfig, build_config, override
 from search.runner import run_study
 from search.study import Study
-from search.study_run import study_from_json, study_to_json
+from search.study_run import study_from_json
 from search.tracking import MlflowStore
 from search.workers import MOST_RESTARTS, StillWorking, Task, WorkerSaid, divide_machine, run_workers, share_out
 
@@ -179,7 +179,7 @@ def test_a_study_comes_back_from_json_as_it_was(mixing: Study) -> None:
         "s", "Which?", {"loss": ({"kind": "mse"}, {"kind": "frequency", "weight": 1.0})}, "mse", "", {"seed": 1}
     )
     for study in (mixing, section):
-        again = study_from_json(json.loads(json.dumps(study_to_json(study))))
+        again = study_from_json(json.loads(json.dumps(study.to_json())))
         assert again.cells() == study.cells()
         assert [cell.key for cell in again.cells()] == [cell.key for cell in study.cells()]
         assert (again.name, again.baseline, dict(again.base)) == (study.name, study.baseline, dict(study.base))
@@ -188,7 +188,7 @@ def test_a_study_comes_back_from_json_as_it_was(mixing: Study) -> None:
 def test_a_study_that_json_would_change_is_refused() -> None:
     pairs = Study("s", "Which?", {"autoencoder.hidden_dims": ((4, 4), (8, 8))}, "autoencoder.hidden_dims=4,4", "")
     with pytest.raises(ConfigError, match="plain numbers, words and lists"):
-        study_to_json(pairs)
+        pairs.to_json()
 
 
 def test_settings_come_back_from_json_as_they_were(tiny: ExperimentConfig) -> None:
