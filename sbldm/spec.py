@@ -41,10 +41,9 @@ class Spec(BaseModel):
 
     @model_serializer(mode="wrap")
     def _leave_out_unused(self, dump: Callable[[Any], dict[str, Any]], info: Any) -> dict[str, Any]:
-        settings: dict[str, Any] = dump(self)
         fields = {} if info.context == COMPLETE else type(self).model_fields
         unused = {name for name in self.younger if name in fields and getattr(self, name) == fields[name].default}
-        return {name: value for name, value in settings.items() if name not in unused}
+        return {name: value for name, value in dump(self).items() if name not in unused}
 
     def digest(self) -> str:
         """Return 16 hex digits that name these settings and no others."""
