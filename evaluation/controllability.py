@@ -4,9 +4,8 @@ from collections.abc import Callable
 
 import numpy as np
 from jaxtyping import Float64, Shaped
-from scipy import special
 
-from evaluation.intervals import check_level, count_draws, number_groups
+from evaluation.intervals import check_level, count_draws, expanded_percentiles, number_groups
 from evaluation.types import Direction, MetricResult
 
 Sums = Float64[np.ndarray, "b 7"]
@@ -48,7 +47,6 @@ def controllability(
     index, count = number_groups(np.arange(len(requested)) if groups is None else groups)
     sums = _sum_groups(requested, realized, index, count)
     drawn = count_draws(np.random.default_rng(seed).integers(0, count, (replicates, count)), count) @ sums
-    t = float(special.stdtrit(count - 1, 0.5 + level / 2)) * np.sqrt(count / (count - 1))
     shift = float(realized.mean() - requested.mean())  # the sums are of what is left without both means
     rivals: tuple[tuple[str, Direction, str | None, Statistic], ...] = (
         ("correlation", "higher", None, _correlation),
@@ -58,7 +56,7 @@ def controllability(
     )
     results = []
     for name, direction, best, statistic in rivals:
-        limits = np.quantile(statistic(drawn), [float(special.ndtr(-t)), float(special.ndtr(t))])
+        limits = expanded_percentiles(statistic(drawn), count, level=level)
         known = bool(np.isfinite(limits).all())
         words = (
             f"expanded percentiles of {replicates} resamples of {count} {'samples' if groups is None else 'patients'}"
@@ -67,8 +65,8 @@ def controllability(
             MetricResult(
                 name=name_control(name, of),
                 point=float(statistic(sums.sum(0, keepdims=True))[0]),
-                low=float(limits[0]) if known else None,
-                high=float(limits[1]) if known else None,
+                low=limits[0] if known else None,
+                high=limits[1] if known else None,
                 level=level,
                 interval=words if known else "none: in some resamples all numbers of a side are alike",
                 n={"generated": len(requested)} if groups is None else {"slices": len(requested), "patients": count},

@@ -94,11 +94,7 @@ def mean_interval(
     replicates: int = 2000,
     seed: int = 0,
 ) -> Interval:
-    """Return an interval for the mean score over images, from resampling whole patients.
-
-    The percentile form reads percentiles a little further out, so that few patients are not taken
-    for many (Hesterberg 2015, "What Teachers Should Know About the Bootstrap", expanded percentile).
-    """
+    """Return an interval for the mean score over images, from resampling whole patients."""
     check_level(level)
     index, patients = number_groups(groups)
     generator = np.random.default_rng(seed)
@@ -106,13 +102,28 @@ def mean_interval(
     sums = np.bincount(index, weights=scores, minlength=patients)
     sizes = np.bincount(index, minlength=patients).astype(float)
     means = (draws @ sums) / (draws @ sizes)
-    t = float(special.stdtrit(patients - 1, 0.5 + level / 2)) * np.sqrt(patients / (patients - 1))
     words = f"{replicates} resamples of {patients} patients"
     if method == "normal":
-        reach = t * float(means.std(ddof=1))
+        reach = _widened_t(patients, level) * float(means.std(ddof=1))
         return Interval(float(scores.mean()) - reach, float(scores.mean()) + reach, f"mean -+ t x sd of {words}")
-    low, high = np.quantile(means, [float(special.ndtr(-t)), float(special.ndtr(t))])
-    return Interval(float(low), float(high), f"expanded percentiles of {words}")
+    return Interval(*expanded_percentiles(means, patients, level=level), f"expanded percentiles of {words}")
+
+
+def expanded_percentiles(
+    replicates: Float64[np.ndarray, " b"], patients: int, *, level: float = 0.95
+) -> tuple[float, float]:
+    """Return percentiles a little further out than ``level`` says, so that few patients are not taken for many.
+
+    They are the expanded percentiles of Hesterberg 2015, "What Teachers Should Know About the Bootstrap".
+    """
+    t = _widened_t(patients, level)
+    low, high = np.quantile(replicates, [float(special.ndtr(-t)), float(special.ndtr(t))])
+    return float(low), float(high)
+
+
+def _widened_t(patients: int, level: float) -> float:
+    """Return Student's quantile, widened as a resample's spread is too small by sqrt((n - 1) / n)."""
+    return float(special.stdtrit(patients - 1, 0.5 + level / 2) * np.sqrt(patients / (patients - 1)))
 
 
 def proportion_interval(
