@@ -78,7 +78,7 @@ def tell_draw(lease: Lease, part: Part) -> Story:
         number = counts["COMPLETE"] + counts["PRUNED"] + counts["RUNNING"]
         yield TrialStarted(f"{lease.attributes['cell']} seed={seed}", number, study.trials, run_id)
         cache = Cache(part.home / "cache")
-        if any(name.startswith(GROUP) for name in study.objectives):
+        if not results and any(name.startswith(GROUP) for name in study.objectives):  # seeds share their data
             check_selection((yield from data_stage(config, cache)).data)
         tracker = part.store.tracker(run_id)
         tracker.log(Document(DRAW, {"draw": _key(lease), "changes": changes, "params": lease.trial.params}))
