@@ -104,6 +104,7 @@ class ExperimentConfig(Spec):
         schedule = self.schedule.build()
         check_prediction(schedule, self.prediction)
         self.training_levels.probabilities(schedule)  # refuses a law that misses the schedule
+        self.skip.check_autoguidance(self.sampler.autoguidance)
         return self
 
     def public(self) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from sbldm.diffusion import Denoiser
+from sbldm.diffusion.guidance import autoguide
 from sbldm.errors import ConfigError, DataError, RunError
 from sbldm.files import atomic_write, sha256
 from sbldm.latent import LatentCodec
@@ -52,12 +53,18 @@ class LatentDiffusion:
         """Return where the weights are."""
         return self.codec.mean.device
 
-    def denoiser(self, precision: Precision = "float32") -> Denoiser:
-        """Return the network as samplers see it; conditions that the cues lack are unknown to it."""
+    def denoiser(self, precision: Precision = "float32", autoguidance: float = 0.0) -> Denoiser:
+        """Return the network as samplers see it; conditions that the cues lack are unknown to it.
+
+        Raises:
+            ConfigError: autoguidance is asked of a model whose skip knows nothing in closed form.
+        """
         weights = sum(weight.numel() for weight in self.network.parameters())
         dtype = choose_dtype(precision, self.device, weights=weights)
         width = self.spec.cues if self.spec.conditions else 0
-        return Denoiser(_Calling(self.network, width, dtype), self.spec.schedule.build(), self.spec.prediction)
+        plain = Denoiser(_Calling(self.network, width, dtype), self.spec.schedule.build(), self.spec.prediction)
+        self.spec.skip.check_autoguidance(autoguidance)
+        return autoguide(plain, autoguidance, self.spec.skip.closed_form(self.network)) if autoguidance else plain
 
     def to(self, device: torch.device) -> "LatentDiffusion":
         """Move the weights, and return the model."""

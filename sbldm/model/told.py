@@ -75,5 +75,5 @@ def set_out(
     cues[:, 0] = positions
     if model.conditioner and told is not None:
         cues = torch.cat([cues, model.conditioner.encode(told)], dim=1)
-    denoiser = guide(model.denoiser(sampler.precision), guidance, forget_conditions)
+    denoiser = guide(model.denoiser(sampler.precision, sampler.autoguidance), guidance, forget_conditions)
     return sample(sampler, denoiser, noise.to(model.device), cues.to(model.device), seeds=list(seeds))

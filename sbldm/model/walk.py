@@ -50,10 +50,10 @@ def walk(model: LatentDiffusion, count: int, *, rule: Adaptive, seed: int, batch
 
 
 def full_walk(sampler: SamplerSpec) -> SamplerSpec:
-    """Return the sampler that never stops early, in the same precision."""
+    """Return the sampler that never stops early, of the same precision and autoguidance."""
     if not isinstance(sampler, Adaptive):
         return sampler
-    return sampler.inner.model_copy(update={"precision": sampler.precision})
+    return sampler.inner.model_copy(update={own: getattr(sampler, own) for own in SamplerSpec.younger})
 
 
 @torch.no_grad()

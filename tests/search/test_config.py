@@ -179,6 +179,12 @@ def test_a_setting_that_is_not_in_use_can_be_set_and_leaves_no_trace_otherwise(p
     assert override(base, {}).digest() == base.digest() != changed.digest()
 
 
+def test_autoguidance_without_a_closed_form_is_refused_before_anything_is_trained() -> None:
+    with pytest.raises(ConfigError, match=r"skip 'none' lacks, and so must be 0, but got 1.5; set it to 0"):
+        override(DEFAULT, {"sampler.autoguidance": 1.5})
+    assert override(DEFAULT, {"sampler.autoguidance": 1.5, "skip.kind": "gaussian"}).sampler.autoguidance == 1.5
+
+
 def test_a_law_of_levels_that_misses_the_schedule_is_refused_before_anything_is_trained() -> None:
     law = {"kind": "log-normal", "center": 15, "spread": 0.5}
     with pytest.raises(ConfigError, match="training_levels must lie where the schedule has levels"):

@@ -33,8 +33,9 @@ class Adaptive(SamplerSpec):
     def _stops_once(cls, inner: SamplerSpec) -> SamplerSpec:
         if inner.stopping is not None:
             raise ValueError(f"adaptive wraps a sampler that never stops early, but got {inner.kind!r}; unwrap it")
-        if inner.precision != "auto":
-            raise ValueError(f"precision is the adaptive sampler's own, but got {inner.precision!r}; set it there")
+        for own in SamplerSpec.younger:
+            if (value := getattr(inner, own)) != SamplerSpec.model_fields[own].default:
+                raise ValueError(f"{own} is the adaptive sampler's own, but got {value!r}; set it there")
         return inner
 
     @property

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
 from jaxtyping import Float
-from pydantic import BeforeValidator, SerializeAsAny
+from pydantic import BeforeValidator, Field, SerializeAsAny
 from torch import Tensor
 
 from sbldm.diffusion.process import Estimate
@@ -41,12 +41,14 @@ class Move:
 class SamplerSpec(Spec):
     """Describe how noise is walked to a sample."""
 
-    younger: ClassVar[tuple[str, ...]] = ("precision",)
+    younger: ClassVar[tuple[str, ...]] = ("precision", "autoguidance")
     order: ClassVar[int] = 1
     """The error of the whole walk falls as ``steps ** -order``."""
     kind: str
     precision: Precision = "auto"
     """Of the network's products; auto as in training: half of float32 on a GPU, and where a CPU has tiles for it."""
+    autoguidance: float = Field(0.0, ge=0)
+    """How far the network is led on from the closed form of its skip: the weight of Karras et al. 2024, less 1."""
 
     @abstractmethod
     def levels(self, schedule: Schedule) -> tuple[int, ...]:

@@ -6,14 +6,14 @@ Of such data the best estimate is linear (Wiener's), and exact in a few matrix p
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from jaxtyping import Float, Float64, Int64
 from pydantic import Field
 from torch import Tensor, nn
 
-from sbldm.diffusion.process import Prediction, scales, target
+from sbldm.diffusion.process import NoisePredictor, Prediction, scales, target
 from sbldm.diffusion.schedules.schedule import Schedule
 from sbldm.diffusion.skips.base import SKIPS, BuildNetwork, SkipSpec
 
@@ -26,6 +26,7 @@ SMALLEST_VARIANCE = 1e-6
 class GaussianSkip(SkipSpec):
     """Describe how finely mean and covariance are told."""
 
+    has_closed_form: ClassVar[bool] = True
     kind: Literal["gaussian"] = "gaussian"
     degree: int = Field(4, ge=0, le=8)
     """Of the polynomial in slice position that the mean follows."""
@@ -48,6 +49,11 @@ class GaussianSkip(SkipSpec):
         """Set mean and covariance to those of these latents."""
         assert isinstance(module, Skipped), "only what wrap returned is fitted"
         module.describe(measure_gaussian(latents.flatten(1), positions, degree=self.degree, rank=self.rank))
+
+    def closed_form(self, module: nn.Module) -> NoisePredictor:
+        """Return the best denoiser of Gaussian latents."""
+        assert isinstance(module, Skipped), "only what wrap returned has one"
+        return module.closed_form
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,7 +136,17 @@ class Skipped(nn.Module):
         with torch.autocast(noisy.device.type, enabled=False):
             clean, error = self.estimate(noisy, t, cues[:, 0])
         answer: Tensor = self.network(torch.cat([noisy, clean], dim=1), t, cues)
-        clean = clean + error * answer[:, : noisy.shape[1]].to(noisy.dtype)
+        return self._predict(clean + error * answer[:, : noisy.shape[1]].to(noisy.dtype), noisy, t)
+
+    def closed_form(
+        self, noisy: Float[Tensor, "b c h w"], t: Int64[Tensor, " b"], cues: Float[Tensor, "b k"]
+    ) -> Float[Tensor, "b c h w"]:
+        """Return what would be predicted if the network were silent."""
+        return self._predict(self.estimate(noisy, t, cues[:, 0])[0], noisy, t)
+
+    def _predict(
+        self, clean: Float[Tensor, "b c h w"], noisy: Float[Tensor, "b c h w"], t: Int64[Tensor, " b"]
+    ) -> Float[Tensor, "b c h w"]:
         if self.prediction == "x0":
             return clean
         signal, spread = scales(t, noisy, self.schedule)

@@ -1,4 +1,5 @@
-"""Laws of classifier-free guidance (Ho & Salimans 2022, eq. 6), on a Gaussian whose posterior is known exactly."""
+"""Laws of guidance, classifier-free (Ho & Salimans 2022, eq. 6) and by a weaker predictor (Karras et al. 2024, eq. 4),
+on a Gaussian whose posterior is known exactly."""
 
 import math
 from typing import Any, get_args
@@ -8,7 +9,7 @@ import torch
 from torch import Tensor
 
 from sbldm.diffusion import Denoiser, Prediction, sample, target
-from sbldm.diffusion.guidance import guide
+from sbldm.diffusion.guidance import autoguide, guide
 from sbldm.diffusion.samplers.ddim import Ddim
 from sbldm.diffusion.schedules.cosine import Cosine
 
@@ -100,6 +101,48 @@ def test_a_guided_mixture_is_the_tilted_mixture_at_the_last_levels() -> None:
     (slope,) = torch.autograd.grad((one + 1.7 * posterior).sum(), x)
     found = guide(Denoiser(_predict_mixture, SCHEDULE, "eps"), 1.7, blank)(x.detach(), t, cues)
     torch.testing.assert_close(found.noise, -math.sqrt(1 - alpha_bar) * slope, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("prediction", get_args(Prediction))
+def test_autoguidance_is_classifier_free_guidance_where_the_weaker_one_is_the_unconditional(
+    gaussian: Any, prediction: Prediction
+) -> None:
+    denoiser = gaussian.denoiser(SCHEDULE, prediction)
+
+    def untold(noisy: Tensor, t: Tensor, cues: Tensor) -> Tensor:
+        return denoiser.predictor(noisy, t, blank(cues))  # type: ignore[no-any-return]
+
+    found = autoguide(denoiser, 1.3, untold)(NOISY, LEVELS, CUES)
+    torch.testing.assert_close(found.clean, guide(denoiser, 1.3, blank)(NOISY, LEVELS, CUES).clean)
+
+
+def test_the_autoguided_score_is_that_of_the_tilted_density() -> None:
+    """One component of a mixture led away from the whole: p1 (p1 / p)^w, its slope by automatic differentiation."""
+    x = torch.linspace(-3, 3, 12, dtype=torch.float64).reshape(12, 1).requires_grad_()
+    t, cues = torch.full((12,), 60), torch.ones(12, 1, dtype=torch.float64)
+    alpha_bar = float(SCHEDULE.alpha_bar[60])
+    whole, one = (_log_density(x, alpha_bar, picked) for picked in ((0, 1), (1,)))
+    (slope,) = torch.autograd.grad((one + 0.8 * (one - whole)).sum(), x)
+
+    def weaker(noisy: Tensor, t: Tensor, cues: Tensor) -> Tensor:
+        return _predict_mixture(noisy, t, blank(cues))
+
+    found = autoguide(Denoiser(_predict_mixture, SCHEDULE, "eps"), 0.8, weaker)(x.detach(), t, cues)
+    torch.testing.assert_close(found.noise, -math.sqrt(1 - alpha_bar) * slope, rtol=1e-9, atol=1e-9)
+
+
+def test_a_predictor_cannot_be_led_away_from_itself_and_zero_leads_nowhere(gaussian: Any) -> None:
+    denoiser = gaussian.denoiser(SCHEDULE)
+    assert autoguide(denoiser, 0.0, denoiser.predictor) is denoiser
+    found = autoguide(denoiser, 3.0, denoiser.predictor)(NOISY, LEVELS, CUES)
+    torch.testing.assert_close(found.clean, denoiser(NOISY, LEVELS, CUES).clean)
+
+
+@pytest.mark.parametrize("scale", [-0.1, math.nan, math.inf])
+def test_autoguidance_without_meaning_is_refused(gaussian: Any, scale: float) -> None:
+    denoiser = gaussian.denoiser(SCHEDULE)
+    with pytest.raises(ValueError, match="autoguidance must be 0 or more and finite"):
+        autoguide(denoiser, scale, denoiser.predictor)
 
 
 def _walk(denoiser: Denoiser, cues: Tensor) -> Tensor:

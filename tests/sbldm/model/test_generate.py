@@ -1,10 +1,14 @@
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 
+from sbldm.data import SliceSet
 from sbldm.diffusion import SAMPLERS
-from sbldm.model import GeneratedBatch, LatentDiffusion, generate
+from sbldm.errors import ConfigError
+from sbldm.latent import encode_latents
+from sbldm.model import GeneratedBatch, LatentDiffusion, ModelSpec, generate
 
 DDIM = SAMPLERS.parse({"kind": "ddim", "steps": 4})
 DDPM = SAMPLERS.parse({"kind": "ddpm", "steps": 4})
@@ -108,3 +112,22 @@ def test_the_network_computes_in_the_samplers_precision(model: LatentDiffusion, 
     assert made.images.dtype == torch.float32
     # bfloat16 keeps 8 bits: one call errs by 2^-9 of what it predicts, and four steps and the decoder carry that on
     torch.testing.assert_close(made.images, single.images, rtol=0, atol=0.1 if precision == "bfloat16" else 0)
+
+
+def test_the_sampler_leads_the_network_away_from_its_closed_form(
+    model: LatentDiffusion, disks: SliceSet, make_spec: Callable[..., ModelSpec]
+) -> None:
+    """A silent network adds nothing to its closed form, and so cannot be led away from it; another one is."""
+    spec = make_spec(skip={"kind": "gaussian", "rank": 8})
+    network = spec.build_network(0)
+    spec.skip.fit(network, encode_latents(model.codec, disks), disks.positions)
+    skipped = LatentDiffusion(spec, model.codec, network.requires_grad_(False), disks.positions)
+    led = DDIM.model_copy(update={"autoguidance": 2.0})
+    plain, same = (next(generate(skipped, 4, sampler=sampler, seed=0)) for sampler in (DDIM, led))
+    torch.testing.assert_close(plain.images, same.images, rtol=0, atol=1e-4)
+    list(network.parameters())[-1].data += 0.3
+    one, two = (next(generate(skipped, 4, sampler=sampler, seed=0)) for sampler in (DDIM, led))
+    assert (one.images - two.images).abs().max() > 0.05
+    assert one.calls.tolist() == two.calls.tolist() == [4] * 4, "the closed form is no network call"
+    with pytest.raises(ConfigError, match="autoguidance leads away from a closed form, which skip 'none' lacks"):
+        next(generate(model, 4, sampler=led, seed=0))

@@ -206,6 +206,7 @@ def test_a_walk_over_few_levels_still_ends(gaussian: Any) -> None:
     assert (steps[0].calls == 1).all()
 
 
-def test_precision_is_stated_once() -> None:
-    with pytest.raises(ValueError, match="set it there"):
-        SAMPLERS.parse({"kind": "adaptive", "inner": {"kind": "ddim", "precision": "bfloat16"}})
+@pytest.mark.parametrize(("name", "value"), [("precision", "bfloat16"), ("autoguidance", 1.0)])
+def test_what_does_not_concern_the_walk_is_stated_once(name: str, value: object) -> None:
+    with pytest.raises(ValueError, match=f"{name} is the adaptive sampler's own"):
+        SAMPLERS.parse({"kind": "adaptive", "inner": {"kind": "ddim", name: value}})

@@ -3,6 +3,7 @@ import torch
 from torch import Tensor, nn
 
 from sbldm.diffusion import SCHEDULES, SKIPS, Denoiser, Prediction, Schedule, diffuse
+from sbldm.diffusion.guidance import autoguide
 from sbldm.diffusion.samplers import DpmSolver, sample
 from sbldm.diffusion.skips import GaussianSkip, NoSkip, Skipped
 from sbldm.diffusion.skips.gaussian import measure_gaussian
@@ -116,6 +117,24 @@ def test_with_a_silent_network_noise_flows_to_the_measured_law(schedule: Schedul
     quantile = quantile / (alpha_bar * found.variances + 1 - alpha_bar).sqrt()
     truth = mean + (quantile * found.variances.sqrt()) @ found.axes.T
     torch.testing.assert_close(last.clean.flatten(1).double(), truth, rtol=0, atol=0.02)  # second order, 200 steps
+
+
+@pytest.mark.parametrize("prediction", ["eps", "x0", "v"])
+def test_the_closed_form_is_the_prediction_of_a_silent_network(schedule: Schedule, prediction: Prediction) -> None:
+    module, silent = (make(schedule, prediction, count=500, answer=answer) for answer in (0.7, 0.0))
+    noisy, positions = draw(3)
+    asked = noisy, torch.tensor([1, 500, 1000]), cues_of(positions)
+    torch.testing.assert_close(GaussianSkip().closed_form(module)(*asked), silent(*asked))
+    assert not torch.allclose(module(*asked), silent(*asked))
+
+
+def test_autoguidance_makes_the_networks_answer_louder(schedule: Schedule) -> None:
+    """Led on by w from the closed form, what a network adds to it counts 1 + w times."""
+    module, louder = (make(schedule, "v", count=500, answer=answer) for answer in (0.2, 0.5))
+    noisy, positions = draw(3)
+    asked = noisy, torch.tensor([1, 500, 1000]), cues_of(positions)
+    found = autoguide(Denoiser(module, schedule, "v"), 1.5, GaussianSkip().closed_form(module))(*asked)
+    torch.testing.assert_close(found.clean, Denoiser(louder, schedule, "v")(*asked).clean)
 
 
 def test_the_network_sees_the_noisy_latent_and_the_estimate(schedule: Schedule) -> None:
