@@ -1,9 +1,10 @@
-"""What a network is told beside the position: standardized numbers, each with a flag that it is known."""
+"""What a network is told beside the position: numbers on two scales, each with a flag that it is known."""
 
 import logging
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from jaxtyping import Float, Float64, Int64
@@ -14,6 +15,8 @@ from sbldm.data.conditions import Conditions
 from sbldm.errors import ConfigError, DataError
 from sbldm.spec import Spec, did_you_mean, digest_of
 
+TOLD_AS = "deviations", "ranks", "flags"
+"""How each condition is told: as standardized value, as rank among the training rows, and whether it is known."""
 ALIKE = 0.05  # share of the training rows from which numbers that are not asked for are taken
 ROUNDING = 1e-9
 logger = logging.getLogger(__name__)
@@ -54,14 +57,24 @@ class Conditioner:
         return self.rows.names
 
     def digest(self) -> str:
-        """Return 16 hex digits of all that the network is told; the scale follows from rows and patients."""
-        return digest_of([self.rows.digest(), self.mean.tolist(), self.deviation.tolist()])
+        """Return 16 hex digits of all that the network is told; the scales follow from rows and patients."""
+        return digest_of([self.rows.digest(), self.mean.tolist(), self.deviation.tolist(), TOLD_AS])
 
     def encode(self, values: Float[Tensor, "b k"]) -> Float[Tensor, "b c"]:
-        """Return k standardized numbers and k flags (1 where known) per sample; a missing number is 0 and 0."""
+        """Return k standardized numbers, k ranks in [-1, 1] and k flags per sample; a missing number is 0, 0 and 0.
+
+        Ranks part numbers that deviations bring together, as a small lesion and none where a few are large; deviations
+        still tell numbers beyond the training range apart, where ranks end.
+        """
         known = ~values.isnan()
         scaled = torch.where(known, (values.double() - self.mean) / self.deviation, 0.0)
-        return torch.cat([scaled, known.double()], dim=1).float()
+        columns = zip(values.T, self._sorted, strict=True)
+        ranks = torch.stack([_ranks(column.contiguous(), seen) for column, seen in columns], dim=1)
+        return torch.cat([scaled, torch.where(known, 2 * ranks - 1, 0.0), known.double()], dim=1).float()
+
+    @cached_property
+    def _sorted(self) -> list[Float[Tensor, " n"]]:
+        return [column[~column.isnan()].sort().values for column in self.rows.values.T]
 
     def check(self, wanted: Mapping[str, float]) -> None:
         """Warn of a value outside the training range.
@@ -83,8 +96,8 @@ class Conditioner:
         """
         away = torch.zeros(len(self.rows), dtype=torch.float64)
         for name, value in wanted.items():
-            numbers = self.rows.values[:, self.names.index(name)].contiguous()
-            known = numbers[~numbers.isnan()].sort().values
+            k = self.names.index(name)
+            numbers, known = self.rows.values[:, k].contiguous(), self._sorted[k]
             gaps = _ranks(numbers, known) - _ranks(torch.tensor([value]).to(known), known)
             away += torch.where(numbers.isnan(), math.inf, gaps.square())
         nearest = away.kthvalue(math.ceil(len(away) * ALIKE)).values

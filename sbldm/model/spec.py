@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from sbldm.diffusion import AnySchedule, AnySkip, NoSkip, Prediction, check_prediction
+from sbldm.model.conditioning import TOLD_AS
 from sbldm.nn import AnyAutoencoder, AnyNetwork, Autoencoder, borrowed_generator
 from sbldm.spec import Spec
 
@@ -29,7 +30,7 @@ class ModelSpec(Spec):
     schedule: AnySchedule
     prediction: Prediction = "v"
     conditions: tuple[str, ...] = ()
-    """Names of the numbers that follow the ``CUES``: each as a standardized value and a flag that it is known."""
+    """Names of the numbers that follow the ``CUES``: each told as ``TOLD_AS`` says."""
     skip: AnySkip = NoSkip()
     """What is predicted in closed form, so that the network adds the rest."""
 
@@ -58,7 +59,7 @@ class ModelSpec(Spec):
     @property
     def cues(self) -> int:
         """Return how many numbers the network is told per sample."""
-        return len(CUES) + 2 * len(self.conditions)
+        return len(CUES) + len(TOLD_AS) * len(self.conditions)
 
     def build_autoencoder(self, seed: int) -> Autoencoder:
         """Return the autoencoder with its first weights."""

@@ -61,7 +61,17 @@ def test_each_patient_counts_once_in_mean_and_deviation() -> None:
 def test_missing_numbers_do_not_move_the_mean_and_are_told_as_unknown() -> None:
     rows = Conditions(("a",), torch.tensor([[1.0], [math.nan], [3.0]]))
     found = measure_conditions(rows, torch.arange(3))
-    torch.testing.assert_close(found.encode(rows.values), torch.tensor([[-1.0, 1.0], [0.0, 0.0], [1.0, 1.0]]))
+    told = torch.tensor([[-1.0, -0.5, 1.0], [0.0, 0.0, 0.0], [1.0, 0.5, 1.0]])  # of two numbers one is below the other
+    torch.testing.assert_close(found.encode(rows.values), told)
+
+
+def test_ranks_part_a_small_number_from_none_where_deviations_hardly_do() -> None:
+    """Three of five slices show nothing, one a little and one much: ranks by hand, half of the equals counted."""
+    rows = Conditions(("a",), torch.tensor([[0.0], [0.0], [0.0], [1.0], [100.0]]))
+    found = measure_conditions(rows, torch.arange(5)).encode(torch.tensor([[0.0], [1.0], [100.0], [500.0]]))
+    torch.testing.assert_close(found[:, 1], torch.tensor([-0.4, 0.4, 0.8, 1.0]))
+    assert float(found[1, 0] - found[0, 0]) < 0.03
+    assert float(found[3, 0]) > 5 * float(found[2, 0]) > 0, "beyond the training range deviations go on"
 
 
 @pytest.mark.parametrize("values, message", [([2.0, 2.0], "must differ"), ([math.nan] * 2, "missing for all")])
@@ -73,7 +83,7 @@ def test_a_condition_that_says_nothing_is_refused(values: list[float], message: 
 def test_cues_without_conditions_are_those_of_unknown_ones(told: LatentDiffusion) -> None:
     noisy, t = torch.randn(2, *told.spec.latent_shape), torch.tensor([3, 30])
     short = torch.tensor([[0.1, 0.0], [-0.5, 1.0]])
-    full = torch.cat([short, torch.ones(2, 4)], dim=1)
+    full = torch.cat([short, torch.ones(2, 6)], dim=1)
     denoise = told.denoiser()
     assert torch.equal(denoise(noisy, t, short).clean, denoise(noisy, t, forget_conditions(full)).clean)
     assert not torch.equal(denoise(noisy, t, short).clean, denoise(noisy, t, full).clean)

@@ -85,7 +85,7 @@ def test_withholding_changes_neither_noise_nor_levels(make_spec: Callable[..., M
 
 def test_the_network_hears_its_own_row_standardized(make_spec: Callable[..., ModelSpec]) -> None:
     told = heard(make_task(make_spec, dropout=0.0))[:, len(CUES) :]
-    assert told[:, 1].tolist() == [1.0] * COUNT
+    assert told[:, 2].tolist() == [1.0] * COUNT
     torch.testing.assert_close(told[:, 0].mean(), torch.tensor(0.0), rtol=0, atol=1e-5)
     torch.testing.assert_close(told[:, 0].std(correction=0), torch.tensor(1.0))
 
