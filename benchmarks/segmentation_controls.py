@@ -49,7 +49,7 @@ class Scene:
     size: int = 32
     patients: int = 60
     steps: int = 120
-    seeds: int = 3
+    seeds: int = 5
     null_seeds: int = 8
 
     def config(self):
