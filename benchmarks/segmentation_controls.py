@@ -6,7 +6,7 @@ network that is trained on nothing else. Copies of the very slices that an arm h
 from them in one of twenty benchmarks at a level of 5 %: each is a choice of some of the trainings, and in each
 training it is a toss which of the two is called the copy.
 
-    python benchmarks/segmentation_controls.py             # 32 x 32, about 4 minutes of one core
+    python benchmarks/segmentation_controls.py             # 32 x 32, about 3 minutes of one core
     python benchmarks/segmentation_controls.py --full      # the quick preset: 64 x 64, about half an hour of one core
 """
 
