@@ -48,14 +48,14 @@ QUICK: dict[str, Any] = {
 LAPTOP: dict[str, Any] = QUICK | {
     "data": {"kind": "phantom", "patients": 1200, "slices": 12},
     "split": {"train": 0.88, "validation": 0.04, "test": 0.08},
-    "autoencoder": QUICK["autoencoder"] | {"latent_channels": 8, "downsample": 4, "hidden_dims": [32, 64]},
+    "autoencoder": QUICK["autoencoder"] | {"latent_channels": 4, "downsample": 4, "hidden_dims": [32, 64]},
     "autoencoder_training": QUICK["autoencoder_training"] | {"steps": 4000, "learning_rate": 2e-3, "ema_decay": 0.999},
     "network": QUICK["network"] | {"model_channels": 48},
     "prediction": "v",
     "skip": {"kind": "gaussian"},
     "training_levels": {"kind": "log-normal", "center": 1.0, "spread": 2.4},
     "loss": {"kind": "mse"},
-    "training": QUICK["training"] | {"steps": 9000, "warmup_steps": 200, "learning_rate": 1.5e-3},
+    "training": QUICK["training"] | {"steps": 12000, "warmup_steps": 200, "learning_rate": 1.5e-3},
     "sampler": {"kind": "dpm-solver", "steps": 30, "autoguidance": 1.0},
     "evaluation": {"samples": 500},
 }
