@@ -152,8 +152,10 @@ def _draw_front(axes: "Axes", tried: Sequence[Tried], study: OpenStudy) -> None:
     _scatter(axes, [each.values[0] for each in tried], [each.values[1] for each in tried], tried)
     front = find_front(tried, study)
     if front:
-        axes.plot(*zip(*(each.values for each in front), strict=True), color="black", linewidth=1, label="front")
-    axes.set(xlabel=first, ylabel=second, title=f"{len(front)} settings that none beats in both")
+        ends = list(zip(*(each.values for each in front), strict=True))
+        axes.plot(*ends, color="black", linewidth=1, marker="o", markersize=9, fillstyle="none", label="front")
+    kept = f"{len(front)} settings" if len(front) != 1 else "one setting"
+    axes.set(xlabel=first, ylabel=second, title=f"{kept} that none beats in both")
 
 
 def _scatter(axes: "Axes", across: Sequence[float], up: Sequence[float], tried: Sequence[Tried]) -> None:
