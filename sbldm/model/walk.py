@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from sbldm.diffusion.samplers import Adaptive, SamplerSpec, Stopping, Trajectory, record, replay
+from sbldm.diffusion.samplers import CALLING, Adaptive, SamplerSpec, Stopping, Trajectory, record, replay
 from sbldm.model.generate import GeneratedBatch, Request, begin
 from sbldm.model.latent_diffusion import LatentDiffusion
 
@@ -53,7 +53,7 @@ def full_walk(sampler: SamplerSpec) -> SamplerSpec:
     """Return the sampler that never stops early, of the same precision and autoguidance."""
     if not isinstance(sampler, Adaptive):
         return sampler
-    return sampler.inner.model_copy(update={own: getattr(sampler, own) for own in SamplerSpec.younger})
+    return sampler.inner.model_copy(update={own: getattr(sampler, own) for own in CALLING})
 
 
 @torch.no_grad()

@@ -1,7 +1,7 @@
 """Samplers; importing a rival here registers it."""
 
 from sbldm.diffusion.samplers.adaptive import Adaptive
-from sbldm.diffusion.samplers.base import SAMPLERS, AnySampler, Earlier, Move, SamplerSpec
+from sbldm.diffusion.samplers.base import CALLING, SAMPLERS, AnySampler, Earlier, Move, SamplerSpec
 from sbldm.diffusion.samplers.ddim import Ddim
 from sbldm.diffusion.samplers.ddpm import Ddpm, posterior
 from sbldm.diffusion.samplers.dpm_solver import DpmSolver
@@ -11,6 +11,7 @@ from sbldm.diffusion.samplers.replay import Replay, Trajectory, record, replay
 from sbldm.diffusion.samplers.stopping import Criterion, Stopping, relative_change, relative_error
 
 __all__ = [
+    "CALLING",
     "SAMPLERS",
     "Adaptive",
     "AnySampler",

@@ -6,7 +6,7 @@ from jaxtyping import Float
 from pydantic import Field, field_validator
 from torch import Tensor
 
-from sbldm.diffusion.samplers.base import SAMPLERS, AnySampler, Move, SamplerSpec
+from sbldm.diffusion.samplers.base import CALLING, SAMPLERS, AnySampler, Move, SamplerSpec
 from sbldm.diffusion.samplers.ddim import Ddim
 from sbldm.diffusion.samplers.stopping import Criterion, Stopping
 from sbldm.diffusion.schedules.schedule import Schedule
@@ -33,7 +33,7 @@ class Adaptive(SamplerSpec):
     def _stops_once(cls, inner: SamplerSpec) -> SamplerSpec:
         if inner.stopping is not None:
             raise ValueError(f"adaptive wraps a sampler that never stops early, but got {inner.kind!r}; unwrap it")
-        for own in SamplerSpec.younger:
+        for own in CALLING:
             if (value := getattr(inner, own)) != SamplerSpec.model_fields[own].default:
                 raise ValueError(f"{own} is the adaptive sampler's own, but got {value!r}; set it there")
         return inner

@@ -38,10 +38,14 @@ class Move:
     """Draws fresh standard normal noise, each sample from its own generator."""
 
 
+CALLING = "precision", "autoguidance"
+"""The settings of a sampler that say how the network is called; one that wraps another states them for both."""
+
+
 class SamplerSpec(Spec):
     """Describe how noise is walked to a sample."""
 
-    younger: ClassVar[tuple[str, ...]] = ("precision", "autoguidance")
+    younger: ClassVar[tuple[str, ...]] = CALLING
     order: ClassVar[int] = 1
     """The error of the whole walk falls as ``steps ** -order``."""
     kind: str
