@@ -95,8 +95,9 @@ def _score(result: MetricResult) -> float:
 
 
 def _check_side(extractor: str, side: list[MetricResult]) -> None:
-    if len({result.direction for result in side}) > 1:
-        raise ValueError(f"all results of {extractor} must be of one metric, but some are better low and some high")
+    directions = {result.direction for result in side}
+    if len(directions) > 1 or None in directions:
+        raise ValueError(f"all results of {extractor} must be of one metric that is better low or high")
     undefined = sum(math.isnan(result.point) for result in side)
     if undefined:
         raise ValueError(f"every variant must have a value, but {undefined} of {extractor} have none (NaN)")

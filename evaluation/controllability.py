@@ -48,10 +48,10 @@ def controllability(
     sums = _sum_groups(requested, realized, index, count)
     drawn = count_draws(np.random.default_rng(seed).integers(0, count, (replicates, count)), count) @ sums
     shift = float(realized.mean() - requested.mean())  # the sums are of what is left without both means
-    rivals: tuple[tuple[str, Direction, str | None, Statistic], ...] = (
+    rivals: tuple[tuple[str, Direction | None, str | None, Statistic], ...] = (
         ("correlation", "higher", None, _correlation),
-        ("slope", "higher", "best at 1", _slope),
-        ("bias", "lower", "best at 0", lambda sums: _bias(sums) + shift),
+        ("slope", None, "best at 1", _slope),
+        ("bias", None, "best at 0", lambda sums: _bias(sums) + shift),
         ("absolute_error", "lower", None, lambda sums: sums[..., 6] / sums[..., 0]),
     )
     results = []

@@ -129,7 +129,7 @@ def _share(
     name: str, point: float, low: float, high: float, level: float, interval: str, n: dict[str, int]
 ) -> MetricResult:
     note = "share of a slice's pixels; as in real slices is the goal, neither less nor more"
-    return MetricResult(name, point, low, high, level, interval, n, None, "lower", note)
+    return MetricResult(name, point, low, high, level, interval, n, None, None, note)
 
 
 def _shares(labels: Maps, groups: Groups, classes: int) -> tuple[Float64[np.ndarray, " n"], ...]:

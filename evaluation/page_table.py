@@ -10,7 +10,6 @@ from evaluation.report import ARROWS
 from evaluation.types import MetricResult
 
 WIDTH, HEIGHT, MARGIN = 180, 16, 5
-BETTER = {"lower": "lower is better", "higher": "higher is better"}
 Results = Mapping[str, MetricResult]
 
 
@@ -53,9 +52,13 @@ def _body(group: str, rows: list[str]) -> str:
 def _row(group: str, result: MetricResult, results: Results, notes: Mapping[str, int]) -> str:
     point, limits = split_interval(result)
     number = notes[_note(result)]
-    arrow = f'<abbr title="{BETTER[result.direction]}">{ARROWS[result.direction]}</abbr>'
+    arrow = (
+        f'&nbsp;<abbr title="{result.direction} is better">{ARROWS[result.direction]}</abbr>'
+        if result.direction
+        else ""
+    )
     return (
-        f'<tr><th scope="row">{escape(metric_title(result))}&nbsp;{arrow}<code>{escape(result.name)}</code></th>'
+        f'<tr><th scope="row">{escape(metric_title(result))}{arrow}<code>{escape(result.name)}</code></th>'
         f'<td class="number point">{escape(point)}</td><td class="number limits">{escape(limits)}</td>'
         f'<td class="bar">{_bar(result, _scale(result, results))}</td>'
         f'<td class="n">{_counts(group, result)}</td><td class="features">{escape(result.extractor or "pixels")}</td>'
@@ -72,6 +75,9 @@ def _counts(group: str, result: MetricResult) -> str:
         if images is not None:
             of = "" if patients in (None, images) else f" of {patients} patients"
             sides.append(f"{images} {other if side == 'generated' else side}{of}")
+    for side in ("", "real_", "generated_"):
+        if f"{side}slices" in n and n[f"{side}slices"] == n.get(f"{side}patients"):
+            del n[f"{side}patients"]
     sides += [f"{count} {name.replace('_', ' ')}" for name, count in n.items()]
     return " ".join(f"<span>{escape(side)}</span>" for side in sides)
 

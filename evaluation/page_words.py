@@ -34,6 +34,7 @@ NAMES = {
     "lpips": "LPIPS",
     "copies": "Share of likely copies",
 }
+BY_CLASS = {"dice_": "Dice of {}", "share_gap_": "Share of {}, generated less real", "share_": "Share of {}"}
 CONTROL = "control_"
 STATISTICS = {
     "absolute_error": "mean error",
@@ -52,7 +53,13 @@ def metric_kind(result: MetricResult) -> str:
 
 def metric_title(result: MetricResult) -> str:
     """Return the name of a metric as one says it."""
-    return _control_title(result.name) or NAMES.get(metric_kind(result), result.name)
+    return _control_title(result.name) or _class_title(result.name) or NAMES.get(metric_kind(result), result.name)
+
+
+def _class_title(name: str) -> str:
+    """Return the name of a number of one label class, or nothing for others."""
+    found = next((prefix for prefix in BY_CLASS if name.startswith(prefix)), None)
+    return BY_CLASS[found].format(name.removeprefix(found)) if found else ""
 
 
 def _control_title(name: str) -> str:

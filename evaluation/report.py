@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from evaluation.types import MetricResult
+from evaluation.types import Direction, MetricResult
 
 ARROWS = {"lower": "↓", "higher": "↑"}
 _LATEX = {
@@ -42,13 +42,22 @@ class Table:
                 raise ValueError(f"every row must have {len(self.header)} cells, but {row[:1]} has {len(row)}")
 
 
+def point_out(name: str, direction: Direction | None) -> str:
+    """Return a metric's name with the arrow of its better values, if it has a direction.
+
+    >>> point_out("ssim", "higher"), point_out("share_csf", None)
+    ('ssim ↑', 'share_csf')
+    """
+    return f"{name} {ARROWS[direction]}" if direction else name
+
+
 def tabulate_results(title: str, results: Mapping[str, Sequence[MetricResult]]) -> Table:
     """Set one row per variant and one column per metric; a variant without a metric shows a dash."""
     names: dict[str, MetricResult] = {}
     for row in results.values():
         for result in row:
             names.setdefault(result.name, result)
-    header = ("variant", *(f"{name} {ARROWS[first.direction]}" for name, first in names.items()))
+    header = ("variant", *(point_out(name, first.direction) for name, first in names.items()))
     rows = []
     for label, row in results.items():
         cells = {result.name: format_interval(result) for result in row}

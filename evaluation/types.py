@@ -82,7 +82,10 @@ class FeatureSet:
 
 @dataclass(frozen=True)
 class MetricResult:
-    """One number with its uncertainty, and in words how the uncertainty was made."""
+    """One number with its uncertainty, and in words how the uncertainty was made.
+
+    The direction says which values are better; None where one value is the goal, which the note names.
+    """
 
     name: str
     point: float
@@ -92,7 +95,7 @@ class MetricResult:
     interval: str
     n: dict[str, int]
     extractor: str | None
-    direction: Direction
+    direction: Direction | None
     note: str | None = None
 
     def to_json(self) -> dict[str, Any]:

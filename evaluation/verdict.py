@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Literal, get_args
 
 from evaluation.difference import Difference
-from evaluation.report import ARROWS, Table, format_interval
+from evaluation.report import Table, format_interval, point_out
 
 Finding = Literal["better", "worse", "no difference", "cannot tell", "identical"]
 FINDINGS: tuple[Finding, ...] = get_args(Finding)
@@ -57,7 +57,7 @@ def tabulate_differences(title: str, differences: Sequence[Difference]) -> Table
     rows = tuple(
         (
             f"{each.first} - {each.second}",
-            f"{each.name} {ARROWS[each.direction]}",
+            point_out(each.name, each.direction),
             _shown(each),
             "—" if each.p is None else _number(each.p),
             "—" if each.p_holm is None else _number(each.p_holm),

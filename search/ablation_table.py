@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from evaluation import Difference, MetricResult, Table, describe_results, format_interval
-from evaluation.report import ARROWS
+from evaluation.report import point_out
 from evaluation.verdict import find
 from search.budget import NOTE, Spent
 
@@ -144,7 +144,7 @@ class Columns:
 
     def header(self) -> tuple[str, ...]:
         """Return the names of all columns."""
-        heads = [f"{name} {ARROWS[result.direction]}" for name, result in self.metrics.items()]
+        heads = [point_out(name, result.direction) for name, result in self.metrics.items()]
         lead = next(iter(self.metrics))
         return ("setting", *heads, *self.costs.values(), "seeds", "p after Holm", f"{lead} against baseline")
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evaluation import MetricResult
-from evaluation.report import ARROWS
+from evaluation.report import point_out
 from evaluation.verdict import find
 from sbldm.files import atomic_write
 from search.ablation_table import AblationTable, Row
@@ -43,7 +43,7 @@ def draw_intervals(ablations: Sequence[AblationTable], path: Path) -> tuple[Path
     panels = figure.subplots(1, len(metrics), squeeze=False, sharey=True)[0]
     for panel, (name, result) in zip(panels, metrics.items(), strict=True):
         _draw_panel(panel, lines, name)
-        panel.set_title(f"{name} {ARROWS[result.direction]}", fontsize=9)
+        panel.set_title(point_out(name, result.direction), fontsize=9)
     _name_rows(panels[0], lines)
     used = {_look(row, ablation): None for _, ablation, row in lines}
     lead = next(iter(metrics))

@@ -10,6 +10,7 @@ larger, for one setting may be less steady than the rest. Patients: what each co
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float64, Int64
@@ -17,6 +18,7 @@ from jaxtyping import Float64, Int64
 from evaluation import METRICS, Difference, MetricResult, adjust
 from evaluation.difference import Pair
 from evaluation.intervals import StandardError, cluster_error, combine_errors, symmetric_interval
+from evaluation.metric import Metric
 
 Cells = Mapping[str, Mapping[str, MetricResult]]
 """One metric by setting and seed."""
@@ -78,7 +80,7 @@ def over_seeds(results: Sequence[MetricResult]) -> MetricResult:
     parts = _spread([each.point for each in results]), _sampling(results)
     reach = math.hypot(*(symmetric_interval(0.0, part, level=first.level, method="").high for part in parts))
     method = f"{first.interval}; and the spread of {len(results)} seeds"
-    least, most = METRICS[first.name.removesuffix(f"_{first.extractor}")].bounds
+    least, most = _metric(first).bounds
     return replace(first, point=point, low=max(point - reach, least), high=min(point + reach, most), interval=method)
 
 
@@ -90,7 +92,7 @@ def _compare(
     sides = [mine[seed] for seed in seeds], [base[seed] for seed in seeds]
     one = (sides[0] or list(mine.values()))[0]
     n = {"seeds": len(seeds)} | {key: count for key, count in one.n.items() if key == "real_patients"}
-    pair = Pair(one.name, one.direction, (label, baseline), n, one.level, paired=True, extractor=one.extractor)
+    pair = Pair(one.name, _metric(one).direction, (label, baseline), n, one.level, paired=True, extractor=one.extractor)
     gaps = [first.point - second.point for first, second in zip(*sides, strict=True)]
     if gaps and not any(gaps):
         return pair.identical()
@@ -106,6 +108,10 @@ def _compare(
     # no more freedom than the seeds have: where they agree by chance, Satterthwaite's rule would take it for known
     error = StandardError(both.value, min(residual.freedom, both.freedom))
     return pair.differ(float(np.mean(gaps)), error, _method(gaps, residual, cautious=not known))
+
+
+def _metric(result: MetricResult) -> Metric[Any]:
+    return METRICS[result.name.removesuffix(f"_{result.extractor}")]
 
 
 def _seeds(gaps: Sequence[float], residual: StandardError) -> StandardError:

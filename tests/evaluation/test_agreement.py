@@ -124,3 +124,6 @@ def test_undefined_and_mixed_values_are_refused():
     mixed["v0"]["one"] = result(1.0, direction="higher")
     with pytest.raises(ValueError, match="of one metric"):
         rank_agreement(mixed, "one", "two")
+    aimed = {name: {"one": result(1.0, direction=None), "two": result(1.0)} for name in mixed}
+    with pytest.raises(ValueError, match="that is better low or high"):
+        rank_agreement(aimed, "one", "two")

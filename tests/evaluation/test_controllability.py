@@ -21,6 +21,7 @@ def test_the_four_numbers_are_those_worked_by_hand() -> None:
     assert [each.name for each in found] == [f"control_{name}_area" for name in names]
     assert [each.point for each in found] == pytest.approx([3 / math.sqrt(2 * 6), 1.5, 1.0, 1.0])
     assert found[0].n == {"generated": 3}
+    assert [each.direction for each in found] == ["higher", None, None, "lower"], "1 and 0 are the goals between"
 
 
 def test_correlation_and_slope_are_those_of_scipy() -> None:

@@ -116,6 +116,7 @@ def test_a_gap_is_the_difference_of_the_shares_and_zero_on_itself():
         assert gap.point == pytest.approx(first.point - second.point, abs=1e-12)
         assert gap.high < 0, "with five classes each takes less"
     assert all(gap.point == 0 for gap in share_gaps(real, groups, real, groups, names=NAMES))
+    assert {each.direction for each in (*gaps, *ours)} == {None}, "neither less nor more is better"
 
 
 def test_the_interval_of_a_gap_is_welchs_where_each_slice_is_a_patient():

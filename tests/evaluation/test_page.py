@@ -232,6 +232,21 @@ def test_a_floor_names_its_other_side_real_only_where_it_is():
     assert "12 generated of 4 patients" in words
 
 
+def test_an_arrow_stands_beside_what_has_a_better_direction_alone():
+    alone = {"extractor": None, "n": {"slices": 9, "patients": 9}}
+    results = {
+        "eval/share_gap_csf": result("share_gap_csf", -0.01, -0.02, 0.0, direction=None, **alone),
+        "reconstruction/dice_csf": result("dice_csf", 0.9, 0.8, 1.0, direction="higher", **alone),
+    }
+    reader = read(write_page(Report(title="t", results=results)))
+    assert [value for tag, name, value in reader.attributes if tag == "abbr"] == ["higher is better"]
+    assert reader.words.count("↑") == 1
+    assert "↓" not in reader.words
+    assert "Share of csf, generated less real" in reader.words
+    assert "9 slices" in reader.words
+    assert "9 patients" not in reader.words, "slices that stand alone need no second number"
+
+
 def test_the_page_names_no_file(full):
     assert "secret_patient" not in write_page(full)
 
