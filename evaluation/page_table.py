@@ -10,6 +10,12 @@ from evaluation.report import ARROWS
 from evaluation.types import MetricResult
 
 WIDTH, HEIGHT, MARGIN = 180, 16, 5
+ALONE = (
+    ("images", "patients"),
+    ("slices", "patients"),
+    ("real_slices", "real_patients"),
+    ("generated_slices", "generated_patients"),
+)
 Results = Mapping[str, MetricResult]
 
 
@@ -75,9 +81,9 @@ def _counts(group: str, result: MetricResult) -> str:
         if images is not None:
             of = "" if patients in (None, images) else f" of {patients} patients"
             sides.append(f"{images} {other if side == 'generated' else side}{of}")
-    for side in ("", "real_", "generated_"):
-        if f"{side}slices" in n and n[f"{side}slices"] == n.get(f"{side}patients"):
-            del n[f"{side}patients"]
+    for total, groups in ALONE:
+        if total in n and n[total] == n.get(groups):
+            del n[groups]
     sides += [f"{count} {name.replace('_', ' ')}" for name, count in n.items()]
     return " ".join(f"<span>{escape(side)}</span>" for side in sides)
 

@@ -173,7 +173,7 @@ def _about_bias(results: Results, curve: DistanceCurve | None) -> Iterator[str]:
     if biased:
         yield "The Fréchet distance is biased up: compare it only with values at the same n and extractor."
     if any("do not span" in (each.note or "") for each in biased):
-        yield "There are fewer images than features, so the distance of the two populations is not seen at all."
+        yield "There are fewer images than features: this distance does not see how far the populations are apart."
     if curve and curve.last_fall is not None and curve.last_fall > STILL_FALLING:
         before, last = curve.points[-2:]
         yield (

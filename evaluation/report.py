@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from evaluation.types import Direction, MetricResult
 
 ARROWS = {"lower": "↓", "higher": "↑"}
+ROUNDING = 1e-9  # of 1 or the larger end: a narrower interval is the work of float arithmetic
 _LATEX = {
     "\\": r"\textbackslash{}",
     "~": r"\textasciitilde{}",
@@ -82,7 +83,7 @@ def format_interval(result: MetricResult) -> str:
     if result.low is None or result.high is None:
         return f"{result.point:.4g}"
     half = (result.high - result.low) / 2
-    if not (math.isfinite(half) and half > 0):
+    if not (math.isfinite(half) and half > ROUNDING * max(1, abs(result.low), abs(result.high))):
         return f"{result.point:.4g} [{result.low:.4g}, {result.high:.4g}]"
     decimals = max(0, 1 - math.floor(math.log10(half)))
     return f"{result.point:.{decimals}f} [{result.low:.{decimals}f}, {result.high:.{decimals}f}]"

@@ -39,6 +39,9 @@ def result(name="fd_lite0", point=12.345, low=10.12, high=14.51, direction="lowe
         (0.5, None, None, "0.5"),
         (float("inf"), None, None, "inf"),
         (1.0, 1.0, 1.0, "1 [1, 1]"),
+        (1.0, 1 - 3e-16, 1 + 3e-16, "1 [1, 1]"),
+        (5e-18, -1e-17, 2e-17, "5e-18 [-1e-17, 2e-17]"),
+        (4e6, 4e6 - 1e-6, 4e6 + 1e-6, "4e+06 [4e+06, 4e+06]"),
     ],
 )
 def test_an_interval_shows_the_digits_it_determines(point, low, high, expected):
