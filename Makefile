@@ -6,7 +6,7 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile # two p
 RUN := $(BIN)/sbldm
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all check format bench-fd bench-evaluate bench-model bench-studies coverage sensitivity controls soak-study clean
+.PHONY: help demo test test-all check format bench-fd bench-evaluate bench-model bench-growth bench-studies coverage sensitivity controls soak-study clean
 
 help: ## Show these targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-15s %s\n", $$1, $$2}'
@@ -52,6 +52,9 @@ bench-evaluate: $(VENV)/installed-test ## Time feature extraction and all metric
 bench-model: $(VENV)/installed-test ## Time training and sampling against MONAI and diffusers
 	$(BIN)/python -m pip install --quiet --editable ".[bench]"
 	$(BIN)/python benchmarks/model.py
+
+bench-growth: $(VENV)/installed-test ## Time and memory against side and batch, beside the forecast (about ten minutes)
+	$(BIN)/python benchmarks/growth.py
 
 bench-studies: $(VENV)/installed-test ## Time four studies with one cache against their trials from nothing (about 1.5 hours)
 	$(BIN)/python benchmarks/studies.py

@@ -1,6 +1,6 @@
 """Time and memory of both trainings and of sampling against the side of a slice and the batch, on one thread.
 
-    python benchmarks/growth.py                                   # the quick preset's model; about five minutes
+    python benchmarks/growth.py                                   # the quick preset's model; about ten minutes
     python benchmarks/growth.py --preset t4 --sides 128 --batches 1 4
 
 Each row is a process of its own, for memory once used stays in a process. Slices are noise: neither time nor memory
